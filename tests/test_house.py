@@ -23,7 +23,7 @@ NOT_OURS: Final = frozenset({"__pycache__", "data", "dist", "build"})
 MACHINE_PATH: Final = re.compile(r"/(work|root|home)/")
 REGISTRY: Final = re.compile(r"\b(pypi|pythonhosted|npmjs|crates|proxy\.golang|maven|deb\.debian)\.(org|io|com)\b")
 PIN: Final = re.compile(
-    r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;]+)[^\\]*(?P<hashes>(\\\n +--hash=sha256:[0-9a-f]{64} ?)*)$", re.M
+    r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;]+)[^\\\n]*(?P<hashes>(\\\n +--hash=sha256:[0-9a-f]{64} ?)*)$", re.M
 )
 
 

@@ -129,12 +129,13 @@ def is_readable(node: Node) -> bool:
 
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
-_SPACE: Final = re.compile(r"(?:[ \t\n\r]++|#[^\n]*+|//[^\n]*+|/\*.*?\*/)*+", re.DOTALL)
+# No group is possessive: Python before 3.11.5 leaves its position moved when such a group fails half-way.
+_SPACE: Final = re.compile(r"(?:[ \t\n\r]++|#[^\n]*+|//[^\n]*+|/\*.*?\*/)*", re.DOTALL)
 _PLAIN_STRING: Final = re.compile(r'"([^"\\\x00-\x1f]*+)"')
 _STRING_CHUNK: Final = re.compile(r'[^"\\\x00-\x1f]*+')
 _SINGLE_QUOTED: Final = re.compile(r"'[^'\n]*+'")
 _WORD: Final = re.compile(r"[^\s,:\[\]{}\"'#/]++")
-_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+")
+_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?")
 _FOUR_HEX: Final = re.compile(r"[0-9a-fA-F]{4}")
 
 _WORDS: Final = {"true": True, "false": False, "null": None}

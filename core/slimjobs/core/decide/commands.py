@@ -1,0 +1,81 @@
+"""What callers may ask to be done. A command is complete: ids are minted and the verdict on the caller is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from slimjobs.eventlog.events.definitions import Definition, Overrides, Source
+from slimjobs.eventlog.events.runs import RunId
+
+
+class Requested(msgspec.Struct, frozen=True):
+    """One run that a trigger asks for. `job` is a checked name; `pointer` says where in the body it stood ("" or "/3")."""
+
+    run: RunId
+    job: str
+    overrides: Overrides = Overrides()
+    path: str = ""
+    pointer: str = ""
+
+
+class IdempotencyKey(msgspec.Struct, frozen=True):
+    """Digests (16 bytes each) of the key with its scope, and of the parsed body that came with it."""
+
+    key: bytes
+    body: bytes
+
+
+class Trigger(msgspec.Struct, frozen=True):
+    """Enqueue these runs, all or none. One trigger over HTTP is a batch of one."""
+
+    runs: tuple[Requested, ...]
+    internal: bool
+    key: IdempotencyKey | None = None
+
+
+class DeleteRun(msgspec.Struct, frozen=True):
+    """Delete a run in whatever state it is: nothing of it may start any more."""
+
+    job: str
+    run: RunId
+    internal: bool
+
+
+class Declared(msgspec.Struct, frozen=True):
+    """A definition with where it comes from."""
+
+    definition: Definition
+    source: Source
+
+
+class Configure(msgspec.Struct, frozen=True):
+    """Make these the definitions, by name; what is not in it is no longer defined."""
+
+    definitions: Mapping[str, Declared]
+
+
+Command = Trigger | DeleteRun | Configure
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """The runs are in the log, in the order asked for. `replayed`: an earlier request with this key did it."""
+
+    runs: tuple[RunId, ...]
+    replayed: bool = False
+
+
+class Deleted(msgspec.Struct, frozen=True):
+    """The run is deleted. `promised`: nothing of it can start any more, surely; else the orchestrator has yet to say so."""
+
+    promised: bool
+
+
+class Configured(msgspec.Struct, frozen=True):
+    """The definitions are in force. `changed`: some of them were not before."""
+
+    changed: bool
+
+
+Result = Accepted | Deleted | Configured

@@ -1,0 +1,33 @@
+"""The definitions in force: what a proposed configuration changes. The last one committed wins (design §2)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from slimjobs.core.decide.admission import admit_next
+from slimjobs.core.decide.commands import Configure, Configured
+from slimjobs.core.decide.decision import Decision
+from slimjobs.eventlog.events.cluster import DefinitionDeclared, DefinitionRemoved
+from slimjobs.eventlog.events.record import Event
+from slimjobs.projections.state import State
+
+
+def decide_configuration(state: State, command: Configure, observed: Collection[str]) -> Decision:
+    """Declare what is new or changed, remove what is gone, and admit where a cap rose. The same again: no events."""
+    events: list[Event] = []
+    number_of_next = state.next_version
+    for name in sorted(command.definitions):
+        proposed, number = command.definitions[name], state.current.get(name)
+        if number is not None:
+            version = state.versions[number]
+            if (version.source, version.definition) == (proposed.source, proposed.definition):
+                continue
+        events.append(DefinitionDeclared(number_of_next, name, proposed.source, proposed.definition))
+        number_of_next += 1
+        queue = state.queues.get(name)
+        if queue is not None:
+            free = proposed.definition.number_parallel_job - len(queue.holders)
+            events += admit_next(state, queue, observed, free)
+    removed = sorted(set(state.current) - set(command.definitions))
+    events += (DefinitionRemoved(name) for name in removed)
+    return Decision(Configured(bool(events)), tuple(events))

@@ -1,0 +1,114 @@
+"""Why a command or a query is refused: values that a person can act on, made where the rule is and shown alike everywhere."""
+
+from __future__ import annotations
+
+import msgspec
+
+from slimjobs.eventlog.events.runs import RunId, run_id_text
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One thing that is wrong with a body. `pointer` is a JSON pointer (RFC 6901) into it."""
+
+    pointer: str
+    detail: str
+
+
+class Invalid(msgspec.Struct, frozen=True):
+    """The request cannot be taken as it is; all problems at once."""
+
+    problems: tuple[Problem, ...]
+
+    @property
+    def detail(self) -> str:
+        first = self.problems[0].detail
+        more = len(self.problems) - 1
+        return first if not more else f"{first} (and {more} more)"
+
+
+class Forbidden(msgspec.Struct, frozen=True):
+    """The caller may not do this."""
+
+    detail: str
+    problems: tuple[Problem, ...] = ()
+
+
+class UnknownRun(msgspec.Struct, frozen=True):
+    """No run of this name has this id (any more); `history` says when and why it left, where that is known."""
+
+    job: str
+    run: RunId
+    history: str = ""
+
+    @property
+    def detail(self) -> str:
+        said = f"No run {run_id_text(self.run)} of job '{self.job}' exists."
+        return f"{said} {self.history}" if self.history else said
+
+
+class QueueFull(msgspec.Struct, frozen=True):
+    """A limit on what may wait is reached; later it may pass."""
+
+    detail: str
+    retry_after_seconds: int = 5
+
+
+class TooManyKeys(msgspec.Struct, frozen=True):
+    """As many idempotency keys as may be are remembered."""
+
+    limit: int
+    retry_after_seconds: int = 60
+
+    @property
+    def detail(self) -> str:
+        return (
+            f"{self.limit} idempotency keys are remembered, which is the limit (SlimFaas__MaxIdempotencyKeys); nothing "
+            "was enqueued. Send the request later, or without a key."
+        )
+
+
+class KeyReused(msgspec.Struct, frozen=True):
+    """The same idempotency key came with another body."""
+
+    @property
+    def detail(self) -> str:
+        return (
+            "This Idempotency-Key was used with another body within the last 24 hours; nothing was enqueued. Use a new "
+            "key for a new request."
+        )
+
+
+class NoRoom(msgspec.Struct, frozen=True):
+    """The disk has no room for new work; what is there goes on."""
+
+    retry_after_seconds: int = 5
+
+    @property
+    def detail(self) -> str:
+        return "The log's disk is full; nothing was enqueued, nothing is lost, and runs go on. Make room and try again."
+
+
+class NoLeader(msgspec.Struct, frozen=True):
+    """Nobody could decide in time; surely nothing was done."""
+
+    why: str = "no leader is known"
+    retry_after_seconds: int = 1
+
+    @property
+    def detail(self) -> str:
+        return f"The service cannot decide now ({self.why}); nothing was done. Try again."
+
+
+class OutcomeUnknown(msgspec.Struct, frozen=True):
+    """The command may have been done or not: whoever decided it is gone. `runs` can be looked up later."""
+
+    runs: tuple[RunId, ...] = ()
+
+    @property
+    def detail(self) -> str:
+        return "Whether this was done cannot be known now. Look it up by its id, or repeat it with the same Idempotency-Key."
+
+
+Refusal = (
+    Invalid | Forbidden | UnknownRun | QueueFull | TooManyKeys | KeyReused | NoRoom | NoLeader | OutcomeUnknown
+)

@@ -1,0 +1,149 @@
+"""Triggers: whether the runs that a caller asks for are taken on, all or none (contract, Triggering rules).
+
+The checks stand in the order in which they are made: may the caller see the job at all, was this request answered
+before, is what it asks for allowed, is there room in the queues.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+
+import msgspec
+
+from slimjobs.core.decide.admission import could_start
+from slimjobs.core.decide.commands import Accepted, Requested, Trigger
+from slimjobs.core.decide.decision import Decision, Limits
+from slimjobs.core.decide.overrides import check
+from slimjobs.core.decide.refusals import (
+    Forbidden,
+    Invalid,
+    KeyReused,
+    NoLeader,
+    Problem,
+    QueueFull,
+    Refusal,
+    TooManyKeys,
+)
+from slimjobs.eventlog.events.definitions import Overrides, Visibility
+from slimjobs.eventlog.events.record import Event
+from slimjobs.eventlog.events.runs import KeyUsed, RunAdmitted, RunEnqueued, RunId
+from slimjobs.projections.state import Queue, State, Version
+from slimjobs.projections.why import not_ready
+
+_NO_OVERRIDES = Overrides()
+_RUN_BYTES = 10
+_encoded = msgspec.msgpack.Encoder().encode
+
+
+def decide_trigger(
+    state: State, command: Trigger, limits: Limits, observed: Collection[str], image_required: bool
+) -> Decision | Refusal:
+    """Enqueue the runs asked for, and admit those that find a free slot."""
+    versions = [state.definition_for(requested.job) for requested in command.runs]
+    if not all(versions):
+        return NoLeader("no configuration is in force yet")
+    accepting = [version for version in versions if version is not None]
+    refused = (
+        _hidden(command, accepting)
+        or _replay(state, command)
+        or _not_allowed(command, accepting, image_required)
+        or _over_limits(state, command, accepting, limits)
+    )
+    if refused is not None:
+        return refused
+    events = _enqueue(state, command.runs, accepting, observed)
+    if command.key is not None:
+        joined = b"".join(requested.run for requested in command.runs)
+        events.append(KeyUsed(command.key.key, command.key.body, joined))
+    return Decision(Accepted(tuple(requested.run for requested in command.runs)), tuple(events))
+
+
+def private_to_outsiders(state: State, job: str, internal: bool) -> Forbidden | None:
+    """Refuse an external caller everything about a job that is not public, whether it exists or not."""
+    version = state.definition_for(job)
+    if internal or (version is not None and version.definition.visibility is Visibility.PUBLIC):
+        return None
+    return Forbidden(f"Job '{job}' is private: only callers from inside may use it.")
+
+
+def _hidden(command: Trigger, versions: list[Version]) -> Forbidden | None:
+    if command.internal:
+        return None
+    problems = tuple(
+        Problem(requested.pointer, f"Job '{requested.job}' is private: only callers from inside may use it.")
+        for requested, version in zip(command.runs, versions, strict=True)
+        if version.definition.visibility is not Visibility.PUBLIC
+    )
+    return Forbidden(problems[0].detail, problems) if problems else None
+
+
+# A request may come twice: passed on by its node again (same ids), or sent again by its caller (same key). Refusals are
+# not remembered: the same request may be accepted later (contract §2).
+def _replay(state: State, command: Trigger) -> Decision | Refusal | None:
+    if command.key is not None and (used := state.keys.get(command.key.key)) is not None:
+        if used.body != command.key.body:
+            return KeyReused()
+        ids = (used.runs[start : start + _RUN_BYTES] for start in range(0, len(used.runs), _RUN_BYTES))
+        return Decision(Accepted(tuple(map(RunId, ids)), replayed=True))
+    if any(state.run_state(requested.run) is not None for requested in command.runs):
+        return Decision(Accepted(tuple(requested.run for requested in command.runs)))
+    return None
+
+
+def _not_allowed(command: Trigger, versions: list[Version], image_required: bool) -> Refusal | None:
+    invalid: list[Problem] = []
+    forbidden: list[Problem] = []
+    for requested, version in zip(command.runs, versions, strict=True):
+        wrong, denied = check(version.definition, requested.overrides, requested.pointer, image_required=image_required)
+        invalid += (Problem(each.pointer, each.detail) for each in wrong)
+        forbidden += (Problem(each.pointer, each.detail) for each in denied)
+    if invalid:
+        return Invalid(tuple(invalid))
+    return Forbidden(forbidden[0].detail, tuple(forbidden)) if forbidden else None
+
+
+def _over_limits(state: State, command: Trigger, versions: list[Version], limits: Limits) -> Refusal | None:
+    if command.key is not None and len(state.keys) >= limits.idempotency_keys:
+        return TooManyKeys(limits.idempotency_keys)
+    if len(state.queued) + len(command.runs) > limits.queued_jobs:
+        return QueueFull(_full(f"{len(state.queued)} runs are queued", limits.queued_jobs, "SlimFaas__MaxQueuedJobs"))
+    asked = sum(len(_encoded(each.overrides)) for each in command.runs if each.overrides != _NO_OVERRIDES)
+    if state.queued_override_bytes + asked > limits.queued_bytes:
+        said = f"The overrides of the queued runs take {state.queued_override_bytes} bytes"
+        return QueueFull(_full(said, limits.queued_bytes, "SlimFaas__MaxQueuedBytes"))
+    for name, count in Counter(version.name for version in versions).items():
+        queue = state.queues[name]
+        if queue.limit is not None and queue.order.length + count > queue.limit:
+            said = f"{queue.order.length} runs are queued for '{name}'"
+            return QueueFull(_full(said, queue.limit, "MaxQueuedJobs of its definition"))
+    return None
+
+
+def _full(said: str, limit: int, setting: str) -> str:
+    return f"{said}; the limit is {limit} ({setting}). Nothing was enqueued; try again when some have started."
+
+
+def _enqueue(
+    state: State, runs: tuple[Requested, ...], versions: list[Version], observed: Collection[str]
+) -> list[Event]:
+    events: list[Event] = []
+    given: Counter[str] = Counter()
+    for requested, version in zip(runs, versions, strict=True):
+        events.append(
+            RunEnqueued(requested.run, requested.job, version.number, requested.overrides, requested.path)
+        )
+        queue = state.queues[version.name]
+        if queue.free > given[version.name] and _starts_now(state, queue, version, requested.overrides, observed):
+            events.append(RunAdmitted(requested.run))
+            given[version.name] += 1
+    return events
+
+
+def _starts_now(
+    state: State, queue: Queue, version: Version, overrides: Overrides, observed: Collection[str]
+) -> bool:
+    waits_for = state.depends_on(version.number, overrides)
+    if waits_for and not_ready(state, waits_for, observed):
+        return False
+    return not queue.order.length or next(could_start(state, queue, observed), None) is None

@@ -1,0 +1,100 @@
+"""What comes into the node machine: everything that happens to a node, as plain values."""
+
+from __future__ import annotations
+
+from typing import NewType
+
+import msgspec
+
+from slimjobs.core.decide.commands import Command
+from slimjobs.core.machine.queries import Query
+from slimjobs.core.orchestrators.ports import Observation, Outcome
+from slimjobs.eventlog.raft.messages import Message
+from slimjobs.eventlog.storage.requests import DiskAnswer
+
+Token = NewType("Token", int)
+"""A caller who waits for an answer, as the program around the machine counts them."""
+
+
+class Now(msgspec.Struct, frozen=True):
+    """The time of a call: Unix ms, which may jump, and a monotonic clock in ns, which does not."""
+
+    wall_ms: int
+    monotonic_ns: int
+
+
+class Started(msgspec.Struct, frozen=True):
+    """The node is up: the first input of all."""
+
+
+class Called(msgspec.Struct, frozen=True):
+    """A caller asks for something to be done. `cause` says who, for the log."""
+
+    token: Token
+    command: Command
+    cause: str
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A caller asks to be told something."""
+
+    token: Token
+    query: Query
+
+
+class Abandoned(msgspec.Struct, frozen=True):
+    """A caller does not wait any more. What it asked for may still be done."""
+
+    token: Token
+
+
+class Received(msgspec.Struct, frozen=True):
+    """A message of a peer."""
+
+    message: Message
+
+
+class Observed(msgspec.Struct, frozen=True):
+    """Something was seen of the orchestrator's objects."""
+
+    observation: Observation
+
+
+class DependencySeen(msgspec.Struct, frozen=True):
+    """Something that runs may depend on was seen, ready or not, and why not."""
+
+    name: str
+    ready: bool
+    reason: str = ""
+
+
+class EffectEnded(msgspec.Struct, frozen=True):
+    """An effect that the machine started came to an end."""
+
+    effect: int
+    outcome: Outcome
+
+
+class ConfigurationRefused(msgspec.Struct, frozen=True):
+    """The configuration could not be read again; the one in force stays. No problems: it can be read again."""
+
+    problems: tuple[str, ...]
+
+
+class Tick(msgspec.Struct, frozen=True):
+    """Time has passed: what `WakeAt` asked for."""
+
+
+Input = (
+    Started
+    | Called
+    | Asked
+    | Abandoned
+    | Received
+    | Observed
+    | DependencySeen
+    | EffectEnded
+    | ConfigurationRefused
+    | Tick
+    | DiskAnswer
+)

@@ -1,0 +1,53 @@
+"""What the node machine wants done. Only what goes to the disk has an order; everything else may be done at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from slimjobs.core.decide.commands import Result
+from slimjobs.core.decide.refusals import Refusal
+from slimjobs.core.machine.inputs import Token
+from slimjobs.core.machine.queries import View
+from slimjobs.core.orchestrators.ports import Effect
+from slimjobs.eventlog.raft.messages import Message
+from slimjobs.eventlog.raft.types import Index
+from slimjobs.eventlog.storage.requests import DiskRequest, SnapshotHeader
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a caller is told, and the log index that it reflects."""
+
+    token: Token
+    index: Index
+    value: Result | View | Refusal
+
+
+class StartEffect(msgspec.Struct, frozen=True):
+    """Ask the orchestrator for this; the outcome comes back as `EffectEnded` with the same number."""
+
+    effect_id: int
+    effect: Effect
+
+
+class SaveSnapshot(msgspec.Struct, frozen=True):
+    """Write these frames beside the log before the machine is called again; it says later whether to publish them."""
+
+    header: SnapshotHeader
+    frames: Iterator[bytes]
+
+
+class Send(msgspec.Struct, frozen=True):
+    """Let these messages leave for the peers that they name."""
+
+    messages: Sequence[Message]
+
+
+class WakeAt(msgspec.Struct, frozen=True):
+    """Call again with a `Tick` at this time of the monotonic clock; it replaces the one before. None: no need to."""
+
+    monotonic_ns: int | None
+
+
+Output = Answer | StartEffect | SaveSnapshot | Send | WakeAt | DiskRequest

@@ -1,0 +1,100 @@
+"""One look at every run that is worth one: what was seen of it becomes records, what is wanted of it becomes effects."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from slimjobs.core.decide.admission import with_consequences
+from slimjobs.core.decide.observing import events_of
+from slimjobs.core.machine.answers import Answers
+from slimjobs.core.machine.inputs import Now
+from slimjobs.core.machine.journal import Journal
+from slimjobs.core.machine.outputs import Output, StartEffect
+from slimjobs.core.machine.settings import MachineSettings
+from slimjobs.core.orchestrators.ports import Job
+from slimjobs.core.supervisor.plan import Step
+from slimjobs.core.supervisor.supervisor import Supervisor, Wishes
+from slimjobs.eventlog.events.record import Event
+from slimjobs.eventlog.events.runs import RunFailed, RunId, job_object_name
+from slimjobs.projections.effective import effective
+from slimjobs.projections.fold import ttl_seconds
+from slimjobs.projections.state import State
+
+
+class Supervising:
+    """The leader's rounds. What cannot be written for want of room is looked at again."""
+
+    def __init__(
+        self, journal: Journal, supervisor: Supervisor, answers: Answers, settings: MachineSettings
+    ) -> None:
+        self._journal = journal
+        self._supervisor = supervisor
+        self._answers = answers
+        self._settings = settings
+        self._wishes = wishes_of(journal.state)
+        self._orphans: dict[RunId, int] = {}
+
+    def look(self, dependencies_seen: Collection[str], now: Now, out: list[Output]) -> None:
+        """Look at every run that is worth it."""
+        self._check_orphans(now, out)
+        for run in self._supervisor.due(now.monotonic_ns):
+            self._record(run, dependencies_seen, now)
+            step = self._supervisor.step(run, now.monotonic_ns)
+            if step is Step.CHECK_ORPHAN:
+                self._orphans[run] = self._answers.next_barrier()
+            elif step is not Step.NOTHING:
+                self._start(run, step, out)
+
+    def _record(self, run: RunId, dependencies_seen: Collection[str], now: Now) -> None:
+        state = self._journal.state
+        events = self._events(state, run)
+        if not events:
+            return
+        everything = with_consequences(state, events, dependencies_seen, self._settings.limits.finished_jobs)
+        if self._journal.append(everything, "orchestrator", now.wall_ms, new_work=False) is None:
+            self._supervisor.look_later(run)
+
+    def _events(self, state: State, run: RunId) -> tuple[Event, ...]:
+        active = state.active.get(run)
+        if active is not None and not active.uid and (detail := self._supervisor.rejected(run)):
+            return (RunFailed(run, "CreateRejected", detail),)
+        return events_of(state, run, self._supervisor.mirror.seen(run))
+
+    def _start(self, run: RunId, step: Step, out: list[Output]) -> None:
+        started = self._supervisor.start(run, step, self._wishes)
+        if started is not None:
+            out.append(StartEffect(*started))
+
+    # An object without a wish may be one whose admission this node has not heard of yet. Only when a read that began
+    # after it was seen confirms that nothing is wanted of its run is it swept (design §5).
+    def _check_orphans(self, now: Now, out: list[Output]) -> None:
+        for run, barrier in list(self._orphans.items()):
+            if not self._answers.confirmed(barrier):
+                continue
+            del self._orphans[run]
+            if self._supervisor.step(run, now.monotonic_ns) is Step.CHECK_ORPHAN:
+                self._start(run, Step.DELETE, out)
+
+
+def wishes_of(state: State) -> Wishes:
+    """What the supervisor has to ask this state for."""
+
+    def job(run: RunId) -> Job | None:
+        active = state.active.get(run)
+        if active is None:
+            return None
+        definition = effective(state.versions[active.definition].definition, active.overrides)
+        name = job_object_name(active.job, run)
+        return Job(name, state.cluster, run, active.job, active.path, definition)
+
+    def ttl(run: RunId) -> int | None:
+        left = state.left_queue(run)
+        return None if left is None else ttl_seconds(state, left)
+
+    def object_name(run: RunId) -> str | None:
+        if (deleted := state.deleted.get(run)) is not None:
+            return job_object_name(deleted.job, run)
+        left = state.left_queue(run)
+        return None if left is None else job_object_name(left.job, run)
+
+    return Wishes(job, ttl, object_name)

@@ -1,0 +1,201 @@
+"""The port through which the supervisor acts on the world: what runs jobs, whoever that is.
+
+Words, effects, outcomes and observations are plain structs without I/O: the supervisor's plan and the node machine speak
+in them, and three implementations answer: the process runner, Kubernetes, and the simulated one.
+
+The rules of the port are those of the Kubernetes API (design §5): a name is taken once; an object gets its identity, the
+uid, from the orchestrator; it is created suspended and starts nothing until that uid is released; every request may
+arrive late, or twice, and is harmless then.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+import msgspec
+
+from slimjobs.eventlog.events.definitions import Definition
+from slimjobs.eventlog.events.runs import RunId
+
+
+class Job(msgspec.Struct, frozen=True):
+    """What to create for one run. `definition` is the effective one: the run's definition with its overrides merged."""
+
+    name: str
+    cluster: str
+    run: RunId
+    job: str
+    path: str
+    definition: Definition
+
+
+# Effects ------------------------------------------------------------------------------------------------------------
+
+
+class Create(msgspec.Struct, frozen=True):
+    """Create the object under its fixed name, suspended, without TTL: it starts nothing."""
+
+    job: Job
+
+
+class Release(msgspec.Struct, frozen=True):
+    """Let the bound object start; another uid under the name is never touched."""
+
+    run: RunId
+    name: str
+    uid: str
+
+
+class Expire(msgspec.Struct, frozen=True):
+    """The end is in the log: the object may be collected this many seconds after it ended."""
+
+    run: RunId
+    name: str
+    uid: str
+    ttl_seconds: int
+
+
+class Delete(msgspec.Struct, frozen=True):
+    """Remove the object and, before it, whatever still runs of it (Kubernetes' Foreground)."""
+
+    run: RunId
+    name: str
+    uid: str
+
+
+Effect = Create | Release | Expire | Delete
+
+
+# Observations -------------------------------------------------------------------------------------------------------
+
+
+class Phase(enum.StrEnum):
+    """How far an object has come. `SUCCEEDED` and `FAILED` are final."""
+
+    SUSPENDED = "Suspended"
+    PENDING = "Pending"
+    RUNNING = "Running"
+    WAITING_FOR_IMAGE = "WaitingForImage"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+
+
+class ObservedAttempt(msgspec.Struct, frozen=True):
+    """One pod or process of a run. Times are Unix ms; an attempt that runs has neither an end nor an exit code."""
+
+    number: int
+    started_at_ms: int
+    ended_at_ms: int | None = None
+    exit_code: int | None = None
+    reason: str = ""
+
+
+class ObservedJob(msgspec.Struct, frozen=True):
+    """An object as the orchestrator has it now. `ending`: its deletion was accepted, it is not gone yet.
+
+    `attempts` are the latest ones, oldest first; numbers count from 1 and never repeat, so that a gap can be seen.
+    """
+
+    name: str
+    uid: str
+    cluster: str
+    run: RunId
+    phase: Phase
+    ending: bool = False
+    attempts: tuple[ObservedAttempt, ...] = ()
+    reason: str = ""
+    detail: str = ""
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """Every object there is, at one instant: what is not in it does not exist. Follows every (re)connection."""
+
+    jobs: tuple[ObservedJob, ...]
+
+
+class Changed(msgspec.Struct, frozen=True):
+    """An object appeared or changed; this is all of it."""
+
+    job: ObservedJob
+
+
+class Vanished(msgspec.Struct, frozen=True):
+    """An object is gone, with everything that ran of it; this is the last that was known."""
+
+    job: ObservedJob
+
+
+class Unobserved(msgspec.Struct, frozen=True):
+    """The orchestrator cannot be seen now; until the next `Listed` nothing may be concluded from absence.
+
+    It also comes right before every list is begun: what was created after it need not be in that list.
+    """
+
+    detail: str
+
+
+Observation = Listed | Changed | Vanished | Unobserved
+
+
+# Outcomes of effects ------------------------------------------------------------------------------------------------
+
+
+class Created(msgspec.Struct, frozen=True):
+    """The object exists as asked, suspended."""
+
+    job: ObservedJob
+
+
+class AlreadyExists(msgspec.Struct, frozen=True):
+    """The name is taken; by whom, the supervisor judges from the object."""
+
+    job: ObservedJob
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """A release, expiry or deletion was taken on (or had been before)."""
+
+
+class Missing(msgspec.Struct, frozen=True):
+    """There is no object of this name and uid (404, or 422 about the uid)."""
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """Refused for good: asking again cannot help (400, 413, 422)."""
+
+    detail: str
+
+
+class Unavailable(msgspec.Struct, frozen=True):
+    """Not done, or nobody knows; asking again may help (403 of a quota, 429, 5xx, no answer)."""
+
+    detail: str
+
+
+Outcome = Created | AlreadyExists | Accepted | Missing | Rejected | Unavailable
+
+
+class OutputMissing(Exception):
+    """The output asked for is not there (any more); the message says why."""
+
+
+class Orchestrator(Protocol):
+    """What runs jobs. Effects never raise for what the world does: that is an `Outcome`."""
+
+    async def carry_out(self, effect: Effect) -> Outcome:
+        """Ask for one effect and give its outcome. Cancellation leaves the outcome unknown, which is harmless."""
+
+    def observe(self) -> AsyncIterator[Observation]:
+        """List and watch for ever: `Unobserved`, then (only once that was taken) a list is begun, `Listed`, then changes
+        in order; from `Unobserved` again whenever the thread is lost. Ends only by cancellation.
+        """
+
+    def output(
+        self, name: str, uid: str, attempt: int | None, tail_lines: int | None, follow: bool
+    ) -> AsyncIterator[bytes]:
+        """Give the output of an attempt (None: the latest), as it is; with `follow` until the attempt ends.
+
+        Raises `OutputMissing`.
+        """

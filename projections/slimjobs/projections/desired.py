@@ -1,0 +1,93 @@
+"""What the committed log wants of the world: which objects should exist, and in which condition.
+
+Effects follow the committed log only (design §3), while the state runs ahead with records that are not committed yet; so
+this is a small fold of its own, taken further when records commit.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from slimjobs.eventlog.events.record import Record
+from slimjobs.eventlog.events.runs import (
+    RunAdmitted,
+    RunBound,
+    RunDeleted,
+    RunFailed,
+    RunGone,
+    RunId,
+    RunsExpired,
+    RunSucceeded,
+)
+from slimjobs.projections.state import State
+
+
+class Wanted(enum.StrEnum):
+    """What should be true of a run's object."""
+
+    EXISTS = "Exists"
+    RELEASED = "Released"
+    EXPIRES = "Expires"
+    GONE = "Gone"
+
+
+class DesiredRun(msgspec.Struct, frozen=True):
+    """What is wanted of one run's object; `uid` is empty until the run is bound."""
+
+    wanted: Wanted
+    uid: str = ""
+
+
+class Desired:
+    """The runs of which something is wanted. A run that is not here should have no object."""
+
+    __slots__ = ("runs",)
+
+    def __init__(self) -> None:
+        self.runs: dict[RunId, DesiredRun] = {}
+
+    def commit(self, record: Record) -> list[RunId]:
+        """Take a committed record in; gives the runs of which something else is wanted now."""
+        touched: list[RunId] = []
+        for event in record.events:
+            match event:
+                case RunAdmitted(run):
+                    self.runs[run] = DesiredRun(Wanted.EXISTS)
+                case RunBound(run, uid):
+                    self.runs[run] = DesiredRun(Wanted.RELEASED, uid)
+                case RunSucceeded(run) | RunFailed(run):
+                    self._bound_or_drop(run, Wanted.EXPIRES)
+                case RunDeleted(run):
+                    self._bound_or_drop(run, Wanted.GONE)
+                case RunGone(run):
+                    self.runs.pop(run, None)
+                case RunsExpired(runs):
+                    for each in runs:
+                        self.runs.pop(each, None)
+                    touched.extend(runs)
+                    continue
+                case _:
+                    continue
+            touched.append(run)
+        return touched
+
+    def _bound_or_drop(self, run: RunId, wanted: Wanted) -> None:
+        before = self.runs.pop(run, None)
+        if before is not None and before.uid:
+            self.runs[run] = DesiredRun(wanted, before.uid)
+
+
+def desired_of(state: State) -> Desired:
+    """What a state wants in which every record is committed: the same as folding its log."""
+    desired = Desired()
+    for run in state.active.values():
+        desired.runs[run.run] = DesiredRun(Wanted.RELEASED if run.uid else Wanted.EXISTS, run.uid)
+    for run_id in state.finished:
+        run_ended = state.left_queue(run_id)
+        if run_ended is not None and run_ended.uid:
+            desired.runs[run_id] = DesiredRun(Wanted.EXPIRES, run_ended.uid)
+    for deleted in state.deleted.values():
+        desired.runs[deleted.run] = DesiredRun(Wanted.GONE, deleted.uid)
+    return desired

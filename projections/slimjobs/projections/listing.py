@@ -1,0 +1,183 @@
+"""Lists and details of runs, out of the state: what readers are shown.
+
+A list has the queued runs in queue order, then the others, those admitted last first. A cursor names the last row shown,
+so that a page goes on where the one before ended, whatever has left meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from itertools import islice
+
+import msgspec
+
+from slimjobs.eventlog.events.record import Event
+from slimjobs.eventlog.events.runs import (
+    AttemptEnded,
+    AttemptStarted,
+    ImageNotPulled,
+    RunBound,
+    RunEnqueued,
+    RunFailed,
+    RunId,
+    job_object_name,
+    run_id_text,
+)
+from slimjobs.projections.effective import effective
+from slimjobs.projections.state import (
+    Departure,
+    HistoryEvent,
+    JobIndex,
+    Queue,
+    Run,
+    State,
+    Version,
+    queued_numbers,
+    unpack_queued,
+)
+from slimjobs.projections.views import DefinitionStatus, RunDetail, RunEvent, RunPage, RunRow, RunStatus
+from slimjobs.projections.why import why_queued
+
+ROWS_IN_STATUS = 100
+
+
+class Cursor(msgspec.Struct, frozen=True):
+    """The last row shown: an ordinal of a queue, or an admission number (then the queues are done)."""
+
+    queue: str = ""
+    ordinal: int = -1
+    admission: int | None = None
+
+
+class BadCursor(ValueError):
+    """A cursor that no page gave."""
+
+
+def parse_cursor(text: str) -> Cursor:
+    """The cursor that a page gave as text. Raises `BadCursor`."""
+    kind, _, rest = text.partition("-")
+    number, _, queue = rest.partition("-")
+    if not number.isascii() or not number.isdecimal() or len(number) > 18 or kind not in ("q", "a"):
+        raise BadCursor(text)
+    return Cursor(queue, int(number)) if kind == "q" else Cursor(admission=int(number))
+
+
+def page_of_runs(state: State, job: str, status: RunStatus | None, limit: int, after: Cursor) -> RunPage:
+    """At most `limit` rows of the runs under a name, with this status where one is given."""
+    index = state.jobs.get(job)
+    if index is None:
+        return RunPage(())
+    found = list(islice(_rows(state, index, status, after), limit + 1))
+    rows = tuple(row for _, row in found[:limit])
+    return RunPage(rows, found[limit - 1][0] if len(found) > limit else None)
+
+
+def _rows(state: State, index: JobIndex, status: RunStatus | None, after: Cursor) -> Iterator[tuple[str, RunRow]]:
+    if after.admission is None and status in (None, RunStatus.QUEUED):
+        for name in sorted(index.queued):
+            if name < after.queue:
+                continue
+            order = state.queues[name].order
+            for ordinal in index.queued[name].after(after.ordinal if name == after.queue else -1):
+                yield f"q-{ordinal}-{name}", queued_row(state, order.run_at(ordinal))
+    if status is RunStatus.QUEUED:
+        return
+    for admission in reversed(index.admitted):
+        if after.admission is not None and admission >= after.admission:
+            continue
+        run = state.left_queue(index.admitted[admission])
+        if run is not None and status in (None, run.status):
+            yield f"a-{admission}-", admitted_row(run)
+
+
+def queued_row(state: State, run: RunId) -> RunRow:
+    """The row of a queued run."""
+    packed = state.queued[run]
+    numbers = queued_numbers(packed)
+    position = state.queue_of(numbers.definition).order.position(numbers.ordinal)
+    name = job_object_name(unpack_queued(packed).job, run)
+    return RunRow(run_id_text(run), name, RunStatus.QUEUED, position, numbers.at)
+
+
+def admitted_row(run: Run) -> RunRow:
+    """The row of a run that has left its queue."""
+    return RunRow(
+        run_id_text(run.run),
+        job_object_name(run.job, run.run),
+        run.status,
+        -1,
+        run.enqueued_at,
+        run.admitted_at,
+        run.ended_at,
+        run.reason,
+        run.attempt,
+    )
+
+
+def detail_of_run(state: State, run: RunId, observed: Collection[str]) -> RunDetail | None:
+    """Everything about a run in the lists; None for another."""
+    if (packed := state.queued.get(run)) is not None:
+        numbers, queued = queued_numbers(packed), unpack_queued(packed)
+        version = state.versions[numbers.definition]
+        enqueued = RunEnqueued(run, queued.job, version.number, queued.overrides, queued.path)
+        return RunDetail(
+            queued_row(state, run),
+            queued.job,
+            queued.path,
+            "",
+            effective(version.definition, queued.overrides),
+            (_shown(HistoryEvent(numbers.index, numbers.at, enqueued)),),
+            why_queued(state, run, observed),
+        )
+    found = state.left_queue(run)
+    if found is None:
+        return None
+    definition = effective(state.versions[found.definition].definition, found.overrides)
+    events = tuple(map(_shown, found.history))
+    return RunDetail(admitted_row(found), found.job, found.path, found.uid, definition, events, ())
+
+
+def _shown(event: HistoryEvent) -> RunEvent:
+    return RunEvent(event.index, event.at, type(event.event).__name__, _said(event.event))
+
+
+def _said(event: Event) -> str:
+    match event:
+        case RunBound(uid=uid):
+            return uid
+        case AttemptStarted(attempt=attempt):
+            return f"attempt {attempt}"
+        case AttemptEnded(attempt=attempt, exit_code=code, reason=reason):
+            exited = "" if code is None else f", exit code {code}"
+            return f"attempt {attempt}{exited}{f', {reason}' if reason else ''}"
+        case RunFailed(reason=reason, detail=detail):
+            return f"{reason}: {detail}" if detail else reason
+        case ImageNotPulled(detail=detail):
+            return detail
+        case _:
+            return ""
+
+
+def departure_of(state: State, run: RunId) -> Departure | None:
+    """When and why a run left the lists, as long as that is remembered."""
+    packed = state.departures.get(run)
+    return None if packed is None else msgspec.msgpack.decode(packed, type=Departure)
+
+
+def status_of_definition(state: State, version: Version) -> DefinitionStatus:
+    """A definition with its queue and its running jobs, the first hundred of each."""
+    queue = state.queues[version.name]
+    ordinals = islice(queue.order.after(-1), ROWS_IN_STATUS)
+    return DefinitionStatus(
+        version.name,
+        version.source,
+        version.definition,
+        queue.order.length,
+        len(queue.holders),
+        tuple(queued_row(state, queue.order.run_at(ordinal)) for ordinal in ordinals),
+        tuple(admitted_row(run) for run in islice(_active_of(state, queue), ROWS_IN_STATUS)),
+    )
+
+
+def _active_of(state: State, queue: Queue) -> Iterator[Run]:
+    return (state.active[run] for run in queue.holders if run in state.active)

@@ -1,0 +1,103 @@
+"""What readers are shown, as plain structs: made from the state by `listing`, encoded by whoever shows them.
+
+JSON keys are those of the specification (PascalCase). Timestamps are Unix ms, -1 for none.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from slimjobs.eventlog.events.definitions import Definition, Source
+
+
+class RunStatus(enum.StrEnum):
+    """The status of a run, in the words of the specification (§3.2)."""
+
+    QUEUED = "Queued"
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    IMAGE_PULL_BACK_OFF = "ImagePullBackOff"
+
+
+class RunRow(msgspec.Struct, frozen=True, rename="pascal"):
+    """One line of a list. `name` is the orchestrator's object; `position_in_queue` is 1-based, -1 once admitted."""
+
+    id: str
+    name: str
+    status: RunStatus
+    position_in_queue: int
+    in_queue_timestamp: int
+    start_timestamp: int = -1
+    finish_timestamp: int = -1
+    reason: str = ""
+    attempts: int = 0
+
+
+class RunPage(msgspec.Struct, frozen=True):
+    """Some rows of a list, and the cursor that leads on (None: that was all)."""
+
+    rows: tuple[RunRow, ...]
+    next_cursor: str | None = None
+
+
+class WhyKind(enum.StrEnum):
+    """Why a run has not started yet."""
+
+    CAP = "Cap"
+    DEPENDENCY = "Dependency"
+    AHEAD = "Ahead"
+    RETRY = "Retry"
+    NO_LEADER = "NoLeader"
+
+
+class Why(msgspec.Struct, frozen=True, rename="pascal"):
+    """One reason. `ids` are runs that it is about, at most 10; `since` is when it began to hold, where that is known."""
+
+    kind: WhyKind
+    detail: str
+    since: int = -1
+    ids: tuple[str, ...] = ()
+
+
+class RunEvent(msgspec.Struct, frozen=True, rename="pascal"):
+    """One event of a run's life: where it stands in the log, when it was decided, and what the event says."""
+
+    index: int
+    at: int
+    type: str
+    detail: str = ""
+
+
+class RunDetail(msgspec.Struct, frozen=True):
+    """Everything about one run. `definition` is the effective one; `uid` is empty until the run is bound."""
+
+    row: RunRow
+    job: str
+    path: str
+    uid: str
+    definition: Definition
+    events: tuple[RunEvent, ...]
+    why: tuple[Why, ...]
+
+
+class DefinitionStatus(msgspec.Struct, frozen=True):
+    """A definition with what waits and runs of it. `queue` and `active` hold the first 100 of what is counted."""
+
+    name: str
+    source: Source
+    definition: Definition
+    queued: int
+    occupied: int
+    queue: tuple[RunRow, ...]
+    active: tuple[RunRow, ...]
+
+
+class Status(msgspec.Struct, frozen=True):
+    """Every definition that the caller may see, and what is wrong with the configuration, in words."""
+
+    definitions: tuple[DefinitionStatus, ...]
+    problems: tuple[str, ...]

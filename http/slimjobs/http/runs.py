@@ -1,0 +1,143 @@
+"""The routes of runs that exist: list, show, delete, output."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from typing import Final
+from urllib.parse import urlencode
+
+import msgspec
+
+from slimjobs.core.decide.commands import Deleted, DeleteRun
+from slimjobs.core.decide.refusals import OutcomeUnknown, UnknownRun
+from slimjobs.core.machine.queries import ListRuns, ShowRun, ShowStatus
+from slimjobs.core.orchestrators.ports import OutputMissing
+from slimjobs.eventlog.events.runs import parse_run_id, run_id_text
+from slimjobs.http.answers import Answer, Header, json_answer
+from slimjobs.http.parameters import MAX_ROWS, MAX_TAIL_LINES, MAX_WAIT_SECONDS, Parameters
+from slimjobs.http.problems import KINDS, plain_problem, problem, unknown_outcome
+from slimjobs.http.rendering import run_json, status_json
+from slimjobs.http.strict_json import shown
+from slimjobs.http.surface import Asked, Surface, checked_name
+from slimjobs.projections.views import RunDetail, RunPage, Status
+
+MAX_ATTEMPT: Final = 1_000_000
+MAX_CURSOR_CHARACTERS: Final = 1000
+
+
+class Output(msgspec.Struct, frozen=True):
+    """The output of an attempt: its first piece, and what follows it."""
+
+    first: bytes
+    rest: AsyncIterator[bytes]
+    index: int
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        """All of it. However this ends, what gives the output is told."""
+        try:
+            yield self.first
+            async for piece in self.rest:
+                yield piece
+        finally:
+            if isinstance(self.rest, AsyncGenerator):
+                await self.rest.aclose()
+
+
+async def list_runs(surface: Surface, asked: Asked, name: str, given: Mapping[str, str]) -> Answer:
+    """`GET /job/{name}`. Raises BadRequest."""
+    job = checked_name(name)
+    parameters = Parameters(given)
+    status = parameters.status("status")
+    limit = parameters.whole("limit", MAX_ROWS, 1, MAX_ROWS) or MAX_ROWS
+    parameters.raise_if_wrong()
+    cursor = given.get("continue", "")[:MAX_CURSOR_CHARACTERS] or None
+    reply = surface.seen(await surface.service.query(ListRuns(job, asked.caller.internal, status, limit, cursor)))
+    if not isinstance(reply.value, RunPage):
+        return surface.refusal(reply, asked)
+    return json_answer(200, reply.value.rows, reply.index, _next(job, given, reply.value.next_cursor))
+
+
+async def show_run(surface: Surface, asked: Asked, name: str, text: str, given: Mapping[str, str]) -> Answer:
+    """`GET /job/{name}/{id}`. Raises BadRequest."""
+    parameters = Parameters(given)
+    wait_seconds = parameters.seconds("wait", MAX_WAIT_SECONDS)
+    parameters.raise_if_wrong()
+    job, run = checked_name(name), parse_run_id(text)
+    if run is None:
+        return await _no_id(surface, asked, job, text)
+    reply = surface.seen(await surface.service.query(ShowRun(job, run, asked.caller.internal, wait_seconds)))
+    if not isinstance(reply.value, RunDetail):
+        return surface.refusal(reply, asked)
+    return json_answer(200, run_json(reply.value, asked.caller.internal), reply.index)
+
+
+async def delete_run(surface: Surface, asked: Asked, name: str, text: str) -> Answer:
+    """`DELETE /job/{name}/{id}`: 202 as long as it is no promise yet. Raises BadRequest."""
+    job, run = checked_name(name), parse_run_id(text)
+    if run is None:
+        return await _no_id(surface, asked, job, text)
+    reply = surface.seen(await surface.service.command(DeleteRun(job, run, asked.caller.internal)))
+    if isinstance(reply.value, Deleted):
+        return json_answer(200 if reply.value.promised else 202, {"Id": run_id_text(run)}, reply.index)
+    if isinstance(reply.value, OutcomeUnknown):
+        return msgspec.structs.replace(unknown_outcome(reply.value, [(job, run)], asked.path), index=reply.index)
+    return surface.refusal(reply, asked)
+
+
+async def run_output(
+    surface: Surface, asked: Asked, name: str, text: str, given: Mapping[str, str], *, follow_allowed: bool
+) -> Answer | Output:
+    """`GET /job/{name}/{id}/logs`: the output, or why there is none. Raises BadRequest."""
+    parameters = Parameters(given)
+    follow = parameters.switch("follow") and follow_allowed
+    tail_lines = parameters.whole("tail", None, 0, MAX_TAIL_LINES)
+    attempt = parameters.whole("attempt", None, 1, MAX_ATTEMPT)
+    parameters.raise_if_wrong()
+    job, run = checked_name(name), parse_run_id(text)
+    if run is None:
+        return await _no_id(surface, asked, job, text)
+    reply = surface.seen(await surface.service.query(ShowRun(job, run, asked.caller.internal)))
+    if not isinstance(reply.value, RunDetail):
+        return surface.refusal(reply, asked)
+    if not reply.value.uid:
+        return _no_output(asked, f"The run is {reply.value.row.status} and has not written anything yet.", reply.index)
+    pieces = surface.service.output(reply.value.row.name, reply.value.uid, attempt, tail_lines, follow)
+    try:
+        first = await anext(pieces, b"")
+    except OutputMissing as missing:
+        return _no_output(asked, str(missing), reply.index)
+    return Output(first, pieces, reply.index)
+
+
+async def show_status(surface: Surface, asked: Asked) -> Answer:
+    """`GET /jobs/status`."""
+    reply = surface.seen(await surface.service.query(ShowStatus(asked.caller.internal)))
+    if not isinstance(reply.value, Status):
+        return surface.refusal(reply, asked)
+    return json_answer(200, status_json(reply.value, asked.caller.internal), reply.index)
+
+
+def ready(surface: Surface, asked: Asked) -> Answer:
+    """`GET /ready`."""
+    if surface.service.ready:
+        return json_answer(200, {"Status": "ready"}, surface.newest_index)
+    detail = "This node has no leader, is no caught-up voter, or has no configuration yet."
+    return plain_problem(503, detail, asked.path, ((b"retry-after", b"1"),))
+
+
+def _next(job: str, given: Mapping[str, str], cursor: str | None) -> tuple[Header, ...]:
+    """The `Link` that leads on (RFC 8288), with the same filters."""
+    if cursor is None:
+        return ()
+    kept = {name: given[name] for name in ("status", "limit", "consistency") if name in given}
+    return ((b"link", f'</job/{job}?{urlencode({**kept, "continue": cursor})}>; rel="next"'.encode()),)
+
+
+async def _no_id(surface: Surface, asked: Asked, job: str, text: str) -> Answer:
+    """The answer to an id that can be none: 404 as for an unknown one, to whom may know that."""
+    detail = f"No run '{shown(text)}' of job '{job}' exists: an id has 16 characters of a-z and 2-7."
+    return await surface.forbidden(job, asked) or problem(KINDS[UnknownRun], detail, asked.path, {})
+
+
+def _no_output(asked: Asked, detail: str, index: int) -> Answer:
+    return msgspec.structs.replace(plain_problem(404, detail, asked.path), index=index)

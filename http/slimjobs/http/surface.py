@@ -1,0 +1,90 @@
+"""What all routes share: the node behind them, the limits, and the answers that any of them may give."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+import msgspec
+
+from slimjobs.core.decide.refusals import Invalid, Problem, Refusal
+from slimjobs.core.machine.queries import ListRuns
+from slimjobs.core.node.service import Reply, Service
+from slimjobs.eventlog.events.names import JOB_NAME_RULE, job_name
+from slimjobs.eventlog.events.runs import RunId
+from slimjobs.http.answers import Answer
+from slimjobs.http.callers import Caller, Network
+from slimjobs.http.problems import refused
+from slimjobs.http.server import ConnectionLimits
+from slimjobs.http.strict_json import shown
+
+
+class SurfaceSettings(msgspec.Struct, frozen=True):
+    """The settings of contract §1 that REST heeds."""
+
+    trusted_networks: tuple[Network, ...] = ()
+    trusted_proxies: tuple[Network, ...] = ()
+    max_body_bytes: int = 256 * 1024
+    max_batch_bytes: int = 1024 * 1024
+    external_requests_per_second: float = 0.0
+    connections: ConnectionLimits = ConnectionLimits()
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A request as every route needs it: who asked, and the path it asked for."""
+
+    caller: Caller
+    path: str
+
+
+class BadRequest(Exception):
+    """A request that is refused before the node is asked."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal)
+        self.refusal = refusal
+
+
+class Surface:
+    """The node as the routes see it, and the newest index that any answer reflected."""
+
+    def __init__(self, service: Service, settings: SurfaceSettings) -> None:
+        self.service = service
+        self.settings = settings
+        self.newest_index = 0
+
+    def seen(self, reply: Reply) -> Reply:
+        """The reply, its index noted."""
+        self.newest_index = max(self.newest_index, reply.index)
+        return reply
+
+    def refusal(self, reply: Reply, asked: Asked, lines: Sequence[int] | None = None) -> Answer:
+        """The answer to a request that the node refused."""
+        if not isinstance(reply.value, Refusal):
+            raise TypeError(f"the node answered {asked.path} with {type(reply.value).__name__}")
+        return msgspec.structs.replace(refused(reply.value, asked.path, lines), index=reply.index)
+
+    async def forbidden(self, job: str, asked: Asked) -> Answer | None:
+        """The 403 that this caller gets on whatever touches this job; None if it gets none.
+
+        For refusals made here, before the node is asked: an external caller must not learn more of a private job from
+        them than that it may not.
+        """
+        if asked.caller.internal:
+            return None
+        reply = self.seen(await self.service.query(ListRuns(job, internal=False, limit=1)))
+        return self.refusal(reply, asked) if isinstance(reply.value, Refusal) else None
+
+
+def checked_name(text: str) -> str:
+    """The job's name that this part of a path is. Raises BadRequest."""
+    name = job_name(text)
+    if name is None:
+        raise BadRequest(Invalid((Problem("", f"'{shown(text)}' is no job name: {JOB_NAME_RULE}"),)))
+    return name
+
+
+def mint(count: int) -> list[RunId]:
+    """New ids of runs."""
+    entropy = secrets.token_bytes(10 * count)
+    return [RunId(entropy[at : at + 10]) for at in range(0, len(entropy), 10)]

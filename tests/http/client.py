@@ -73,9 +73,9 @@ async def exchange(
 ) -> Response:
     """One request and its answer on a connection that stays open."""
     connection = h11.Connection(h11.CLIENT)
-    framing = ("transfer-encoding", "chunked") if chunked else ("content-length", str(len(body)))
-    named = [(name, value.encode("latin-1")) for name, value in headers.items()]
-    request = h11.Request(method=method, target=target, headers=[("host", "test"), framing, *named])
+    framing = (b"transfer-encoding", b"chunked") if chunked else (b"content-length", str(len(body)).encode())
+    named = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+    request = h11.Request(method=method, target=target, headers=[(b"host", b"test"), framing, *named])
     await stream.send_all(connection.send(request) or b"")
     if body:
         await stream.send_all(connection.send(h11.Data(data=body)) or b"")

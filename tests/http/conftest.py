@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from ipaddress import ip_network
 
 import pytest
+import trio.testing
 
 from slimjobs.http.surface import SurfaceSettings
 from tests.http.client import Client, running
@@ -31,3 +32,9 @@ async def outside(service: MemoryService) -> AsyncIterator[Client]:
     """A client that counts as external."""
     async with running(service, SurfaceSettings()) as client:
         yield client
+
+
+@pytest.fixture
+def clock() -> trio.testing.MockClock:
+    """Time that jumps when nothing happens; a little real time is given to the sockets first."""
+    return trio.testing.MockClock(autojump_threshold=0.01)

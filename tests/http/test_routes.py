@@ -24,6 +24,8 @@ from slimjobs.core.decide.refusals import (
 from slimjobs.core.machine.queries import ListRuns, ShowRun
 from slimjobs.eventlog.events.definitions import Overrides
 from slimjobs.eventlog.events.runs import parse_run_id
+from slimjobs.http.room import ROOM_BYTES
+from slimjobs.http.routes import BODY_SECONDS
 from slimjobs.http.surface import SurfaceSettings
 from slimjobs.projections.views import RunStatus
 from tests.http.client import Client, Response, running
@@ -120,6 +122,39 @@ async def test_a_body_above_its_limit_is_413(service: MemoryService, chunked: bo
                 assert is_problem(answer, 413, target)
         assert (await client.post("/job/fibonacci", b" " * 1000, chunked=chunked)).status == 202
         assert (await client.post("/jobs", b"[]".rjust(2000), chunked=chunked)).status == 400
+
+
+async def test_a_body_that_does_not_arrive_is_408_in_time(service: MemoryService, clock: trio.abc.Clock) -> None:
+    async with running(service, SurfaceSettings(trusted_networks=LOOPBACK)) as client:
+        for framing in (b"content-length: 10", b"transfer-encoding: chunked"):
+            async with await client.connect() as stream:
+                await stream.send_all(b"POST /job/fibonacci HTTP/1.1\r\nhost: x\r\n" + framing + b"\r\n\r\n")
+                begun = trio.current_time()
+                assert (await stream.receive_some()).startswith(b"HTTP/1.1 408 ")
+                assert trio.current_time() - begun == pytest.approx(BODY_SECONDS, abs=0.5)
+    assert not service.commands
+
+
+async def test_long_bodies_that_nobody_finishes_leave_room_for_short_ones(
+    service: MemoryService, inside: Client
+) -> None:
+    long = 1024 * 1024
+    async with trio.open_nursery() as nursery:
+
+        async def begin() -> None:
+            async with await inside.connect() as stream:
+                await stream.send_all(b"POST /jobs HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n[" % long)
+                await trio.sleep_forever()
+
+        for _ in range(ROOM_BYTES // long):
+            nursery.start_soon(begin)
+        await trio.testing.wait_all_tasks_blocked(0.02)
+        assert is_problem(await inside.post("/jobs", b" " * long), 503, "/jobs")
+        assert is_problem(await inside.post("/job/fibonacci", b"{}", chunked=True), 503, "/job/fibonacci")
+        assert (await inside.post("/job/fibonacci")).status == 202
+        nursery.cancel_scope.cancel()
+    await trio.testing.wait_all_tasks_blocked(0.02)
+    assert (await inside.post("/jobs", b'[{"Name": "fib"}]'.ljust(long))).status == 202
 
 
 # Batches ------------------------------------------------------------------------------------------------------------

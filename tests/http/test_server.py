@@ -25,12 +25,6 @@ MANY = ConnectionLimits()
 PATIENCE_SECONDS = 300.0  # more than any limit that a test waits for; most tests take milliseconds
 
 
-@pytest.fixture
-def clock() -> trio.testing.MockClock:
-    """Time that jumps when nothing happens; a little real time is given to the sockets first."""
-    return trio.testing.MockClock(autojump_threshold=0.01)
-
-
 async def hello(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
     """Read the whole request, answer."""
     while (event := await receive())["type"] == "http.request" and event["more_body"]:

@@ -18,7 +18,8 @@ from slimjobs.http.answers import Answer
 from slimjobs.http.callers import Judge
 from slimjobs.http.problems import plain_problem, refused
 from slimjobs.http.rates import RateLimit
-from slimjobs.http.routes import ASKED, BODY_SECONDS, UNEXPECTED, Framework
+from slimjobs.http.room import BodyRoom, may_grow_to
+from slimjobs.http.routes import ASKED, BODY_SECONDS, DETAILS, Framework
 from slimjobs.http.surface import Asked, BadRequest, Surface, SurfaceSettings
 
 # Whoever watches over the node asks these from anywhere, and must not be told to come back later.
@@ -41,6 +42,7 @@ class Application:
         self._surface = surface
         self._framework = Framework(surface)
         self._judge = Judge(surface.settings.trusted_networks, surface.settings.trusted_proxies)
+        self._room = BodyRoom()
         self._rates = RateLimit(surface.settings.external_requests_per_second)
 
     async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
@@ -52,15 +54,32 @@ class Application:
         peer = scope["client"][0] if scope["client"] else ""
         asked = Asked(self._judge.judge(peer, headers), scope["path"])
         reply = _Reply(send, self._surface)
-        too_often = self._too_often(asked, started)
-        if too_often is not None:
-            await reply.give(too_often)
-        elif self._is_short_post(scope, headers):
-            await self._answer_post(scope, headers, asked, receive, reply)
+        room = may_grow_to(headers, self._framework.longest_body)
+        refusal = self._too_often(asked, started) or self._no_room(asked, room)
+        if refusal is not None:
+            await reply.give(refusal)
+        else:
+            try:
+                await self._answer(scope, headers, asked, receive, reply)
+            finally:
+                self._room.give_back(room)
+        _log(scope, asked, reply, self._surface, trio.current_time() - started)
+
+    async def _answer(
+        self, scope: HTTPScope, headers: Headers, asked: Asked, receive: ASGIReceiveCallable, reply: _Reply
+    ) -> None:
+        if self._is_short_post(scope, headers):
+            await self._answer_post(headers, asked, receive, reply)
         else:
             ASKED.set(asked)
             await self._framework(scope, receive, reply.pass_on)
-        _log(scope, asked, reply, self._surface, trio.current_time() - started)
+
+    def _no_room(self, asked: Asked, room: int) -> Answer | None:
+        """Take room for the body, or refuse the request until others are done."""
+        if self._room.take(room):
+            return None
+        detail = "As many long bodies are being read as there is room for; nothing was done. Try again."
+        return plain_problem(503, detail, asked.path, ((b"retry-after", b"1"),))
 
     def _too_often(self, asked: Asked, now: float) -> Answer | None:
         """The refusal of an external caller that asks more often than it may."""
@@ -81,14 +100,12 @@ class Application:
             return False
         return int(headers.get(b"content-length", b"0")) <= limit
 
-    async def _answer_post(
-        self, scope: HTTPScope, headers: Headers, asked: Asked, receive: ASGIReceiveCallable, reply: _Reply
-    ) -> None:
+    async def _answer_post(self, headers: Headers, asked: Asked, receive: ASGIReceiveCallable, reply: _Reply) -> None:
         body = None
         with trio.move_on_after(BODY_SECONDS) as patience:
             body = await _whole_body(receive)
         if patience.cancelled_caught:
-            await reply.give(plain_problem(408, "The body did not arrive in time.", asked.path))
+            await reply.give(plain_problem(408, DETAILS[408], asked.path))
         elif body is not None:
             await reply.give(await self._trigger(headers, asked, body))
 
@@ -103,7 +120,7 @@ class Application:
             return refused(error.refusal, asked.path)
         except Exception:  # the rim: what is wrong here must not end the connection without an answer
             log.exception("a trigger failed", path=asked.path)
-            return plain_problem(500, UNEXPECTED, asked.path)
+            return plain_problem(500, DETAILS[500], asked.path)
 
 
 class _Reply:

@@ -6,7 +6,6 @@ A POST seldom comes here: `application` answers those that are short. What they 
 from __future__ import annotations
 
 from contextvars import ContextVar
-from http import HTTPStatus
 from types import TracebackType
 from typing import Final
 
@@ -27,7 +26,12 @@ ASKED: Final[ContextVar[Asked]] = ContextVar("asked")
 """Who asks, and for what, in the task that answers; `application` sets it."""
 
 INDEX: Final = "X-SlimFaas-Index"
-UNEXPECTED: Final = "Something went wrong here that should not have; the log of this node says what."
+DETAILS: Final = {
+    404: "Nothing is under this path.",
+    405: "What is under this path does not take this method; Allow says which it takes.",
+    408: "The body did not arrive in time.",
+    500: "Something went wrong here that should not have; the log of this node says what.",
+}
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger("slimjobs.http")
 
@@ -40,7 +44,8 @@ class Framework(QuartTrio):
     def __init__(self, surface: Surface) -> None:
         super().__init__("slimjobs.http", static_folder=None)
         self.url_map.merge_slashes = False  # what follows a job's name is the caller's own
-        self.config["MAX_CONTENT_LENGTH"] = max(surface.settings.max_body_bytes, surface.settings.max_batch_bytes)
+        self.longest_body = max(surface.settings.max_body_bytes, surface.settings.max_batch_bytes)
+        self.config["MAX_CONTENT_LENGTH"] = self.longest_body
         self.config["BODY_TIMEOUT"] = BODY_SECONDS
         # An answer lasts as long as its client goes on reading: `connection` sees to that.
         self.config["RESPONSE_TIMEOUT"] = None
@@ -121,10 +126,10 @@ def _add_refusals(app: Framework, surface: Surface) -> None:
 
     @app.errorhandler(HTTPException)
     async def http_problem(error: HTTPException) -> Response:
-        status = error.code or HTTPStatus.INTERNAL_SERVER_ERROR
-        if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            return _response(surface, too_large(app.config["MAX_CONTENT_LENGTH"], ASKED.get().path))
-        detail = UNEXPECTED if status == HTTPStatus.INTERNAL_SERVER_ERROR else error.description or ""
+        status = error.code or 500
+        if status == 413:
+            return _response(surface, too_large(app.longest_body, ASKED.get().path))
+        detail = DETAILS.get(status) or error.description or ""
         return _response(surface, plain_problem(status, detail, ASKED.get().path, _allow(error)))
 
     @app.after_request

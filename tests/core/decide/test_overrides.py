@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from slimjobs.core.configuration.quantities import parse_quantity
 from slimjobs.core.decide.overrides import MOST, NO_VIOLATIONS, Violations, check
-from slimjobs.core.decide.refusals import Problem
 from slimjobs.core.decide.violations import (
     BoundlessLimit,
     ImageNotAllowed,
@@ -21,7 +20,6 @@ from slimjobs.core.decide.violations import (
     ResourceAboveCeiling,
     UnknownResource,
     Violation,
-    problems,
 )
 from slimjobs.eventlog.events.definitions import Definition, EnvironmentVariable, Overrides, Resources, RestartPolicy
 from slimjobs.projections.effective import effective
@@ -250,12 +248,6 @@ def test_everything_wrong_is_told_at_once_below_the_triggers_place_in_a_batch() 
         ),
         forbidden=(ReferenceNotAllowed("/3/Environments/0/valueFrom", "secretKeyRef", "database", "password"),),
     )
-
-
-def test_violations_become_the_problems_of_a_refusal() -> None:
-    violations = wrong(FIBONACCI, Overrides(backoff_limit=-1))
-
-    assert problems(violations) == (Problem("/BackoffLimit", f"takes a whole number from 0 to {MOST}, not -1"),)
 
 
 def test_a_detail_stays_short_whatever_was_sent_and_however_much_is_allowed() -> None:

@@ -5,12 +5,9 @@ Made by `overrides.check`, shown as the problems of a refusal: `pointer` says wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
 import msgspec
-
-from slimjobs.core.decide.refusals import Problem
 
 MOST_NAMED: Final = 10
 MOST_CHARACTERS: Final = 100  # what a stranger sent comes back in proportion
@@ -126,11 +123,6 @@ Violation = (
     | NumberOutOfRange
     | ReferenceNotAllowed
 )
-
-
-def problems(violations: Iterable[Violation]) -> tuple[Problem, ...]:
-    """The violations as a refusal shows them."""
-    return tuple(Problem(violation.pointer, violation.detail) for violation in violations)
 
 
 def _quoted(text: str) -> str:

@@ -94,6 +94,7 @@ def test_a_command_opens_the_way_for_no_image() -> None:
 BOTH = Resources({"cpu": "400m", "memory": "400Mi"}, {"cpu": "1", "memory": "1Gi"})
 REQUESTS_ONLY = Resources(requests={"cpu": "400m"})
 LIMITS_ONLY = Resources(limits={"cpu": "1", "x/gpu": "2"})
+CONTRADICTORY = Resources({"cpu": "1"}, {"cpu": "0"})
 
 
 @pytest.mark.parametrize(
@@ -138,6 +139,8 @@ def test_amounts_up_to_the_ceiling_are_taken(defined: Resources, asked: Resource
         (BOTH, Resources({}, {"memory": "0"}), [BoundlessLimit("/Resources/Limits/memory", "1Gi")]),
         (BOTH, Resources({"cpu": "0"}, {"cpu": "0"}), [BoundlessLimit("/Resources/Limits/cpu", "1")]),
         (REQUESTS_ONLY, Resources({}, {"cpu": "0"}), [BoundlessLimit("/Resources/Limits/cpu", "400m")]),
+        # A definition that contradicts itself is no excuse for what a trigger touches.
+        (CONTRADICTORY, Resources({"cpu": "1m"}), [RequestAboveLimit("/Resources/Requests/cpu", "1m", "0")]),
         # A slash in a name is escaped in the pointer.
         (LIMITS_ONLY, Resources({}, {"x/gpu": "3"}), [ResourceAboveCeiling("/Resources/Limits/x~1gpu", "3", "2")]),
     ],

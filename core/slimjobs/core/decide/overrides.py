@@ -103,24 +103,24 @@ def _above_ceilings(asked: Mapping[str, str], ceilings: Mapping[str, str], point
 
 def _boundless(asked: Mapping[str, str], ceilings: Mapping[str, str], pointer: str) -> Iterator[Violation]:
     for name, amount in asked.items():
-        if name in ceilings and _nanos(ceilings[name]) and _is_boundless(name, amount):
+        if name in ceilings and _is_boundless(name, amount, ceilings[name]):
             yield BoundlessLimit(f"{pointer}/{_escaped(name)}", ceilings[name])
 
 
 # To the kubelet a limit of zero is no limit (pkg/kubelet/kuberuntime: a quota or memory limit of 0 is left unset), so
 # the smallest number would be the way past every ceiling. Extended resources and huge pages take zero as none.
-def _is_boundless(name: str, limit: str) -> bool:
-    return name in BOUNDLESS_AT_ZERO and _nanos(limit) == 0
+def _is_boundless(name: str, limit: str, ceiling: str) -> bool:
+    return name in BOUNDLESS_AT_ZERO and _nanos(limit) == 0 < _nanos(ceiling)
 
 
 def _above_limits(asked: Resources, merged: Resources, ceilings: Resources, pointer: str) -> Iterator[Violation]:
-    """Requests above their limits. What is above a ceiling is told already: here it counts as lowered to that."""
+    """Requests above their limits. What is above a ceiling, or boundless, is told already: here it counts as mended."""
     for name in {**asked.requests, **asked.limits}:
         if name not in ceilings.limits or name not in merged.requests or name not in merged.limits:
             continue
         request = min(merged.requests[name], ceilings.requests[name], key=_nanos)
         limit = min(merged.limits[name], ceilings.limits[name], key=_nanos)
-        if _nanos(request) > _nanos(limit) and not _is_boundless(name, limit):
+        if _nanos(request) > _nanos(limit) and not _is_boundless(name, limit, ceilings.limits[name]):
             kind = "Requests" if name in asked.requests else "Limits"
             yield RequestAboveLimit(f"{pointer}/{kind}/{_escaped(name)}", request, limit)
 

@@ -6,7 +6,7 @@ Structure and words are those of the paper and of etcd's raft (`step`, `tick`, `
 check-quorum together), with asynchronous writes: a message that depends on the disk is withheld until `persisted`.
 
 Read `types`, `messages`, `options` and `ready` first, then `state`, `election`, `following` and `leading` beside the
-paper's figure 2, `core` last. Their tools are `terms`, `log`, `membership`, `progress`, `quorum`, `reads`, `durability`.
+paper's figure 2, `core` last. Tools are `terms`, `log`, `membership`, `progress`, `quorum`, `reads`, `durability`.
 """
 
 from slimjobs.eventlog.raft.core import Raft

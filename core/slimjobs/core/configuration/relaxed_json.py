@@ -22,7 +22,7 @@ from slimjobs.core.configuration.problems import Path, Problem, path_text
 
 MAX_CHARACTERS: Final = 4 * 1024 * 1024  # a ConfigMap holds 1 MiB
 MAX_DEPTH: Final = 64  # a pod template nests about fifteen deep
-MAX_PROBLEMS: Final = 100  # beyond it the text is not a configuration
+MAX_PROBLEMS: Final = 100  # as many are listed; the rest is counted
 MAX_NUMBER_CHARACTERS: Final = 40
 MAX_INTEGER: Final = 2**63 - 1
 
@@ -81,6 +81,8 @@ class Document:
     def __init__(self, text: str) -> None:
         self.root: Node | None = None
         self.problems: list[Problem] = []
+        self.unlisted = 0
+        self._noted: set[int] = set()
         self._newlines = [match.start() for match in re.finditer("\n", text)]
 
     def position(self, at: int) -> Position:
@@ -91,7 +93,20 @@ class Document:
 
     def problem(self, path: Path, at: int, text: str) -> None:
         """Note that what stands at this offset is wrong."""
-        self.problems.append(Problem(path_text(path), *self.position(at), text))
+        self._noted.add(at)
+        if self.is_full:
+            self.unlisted += 1
+        else:
+            self.problems.append(Problem(path_text(path), *self.position(at), text))
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many problems as are listed are known: no effort need go into the wording of more."""
+        return len(self.problems) >= MAX_PROBLEMS
+
+    def is_noted(self, at: int) -> bool:
+        """Whether something that stands at this offset is already known to be wrong."""
+        return at in self._noted
 
 
 def parse(source: str | bytes) -> Document:
@@ -169,7 +184,7 @@ class _Parser:
 
     def report(self, at: int, text: str) -> None:
         self.document.problem(self.path, at, text)
-        if len(self.document.problems) >= MAX_PROBLEMS:
+        if self.document.is_full:
             raise _Stop
 
     def stop(self, at: int, text: str) -> _Stop:

@@ -170,7 +170,7 @@ def _log(scope: HTTPScope, asked: Asked, reply: _Reply, surface: Surface, second
     costs a tenth of what answering a trigger does. A status of 0 is a client that left before it was answered.
     """
     if reply.status >= 500:
-        say = log.error
+        say = log.warning
     elif reply.status >= 400 or not reply.status:
         say = log.info
     else:

@@ -84,9 +84,14 @@ def _fields_of(kind: str) -> Reader[dict[str, Plain]]:
         fields = Fields(spot, known_keys(*needed, *allowed))
         found: dict[str, Plain] = {}
         for key, reader in (needed | allowed).items():
-            value: Plain | None = fields.need(key, reader) if key in needed else fields.take(key, reader)
+            at = fields.need(key, _spot) if key in needed else fields.take(key, _spot)
+            value = None if at is None else reader(at)
             if value is not None:
                 found[key] = value
         return found
 
     return read
+
+
+def _spot(spot: Spot) -> Spot:
+    return spot

@@ -63,6 +63,16 @@ class Disk:
             assert ready.entries[0].index == self.last_index + 1
             self.entries += ready.entries
 
+    def tear(self, ready: Ready, parts: int) -> None:
+        """A crash in the middle: so many parts of it are done, the hard state, the cut and the entries one by one."""
+        done = msgspec.structs.replace(
+            ready,
+            hard_state=ready.hard_state if parts > 0 else None,
+            truncate_after=ready.truncate_after if parts > 1 else None,
+            entries=ready.entries[: max(0, parts - 2)],
+        )
+        self.persist(done)
+
     def truncate(self, after: Index) -> None:
         if after > self.last_index or after < self.first_index - 1:
             self.entries, self.first_index = [], Index(after + 1)
@@ -119,6 +129,7 @@ class Node:
 
     def __init__(self, node: NodeId, disk: Disk, options: Options, fetch: Fetch, seed: int) -> None:
         self.id, self.disk, self.options, self.fetch = node, disk, options, fetch
+        self.genesis = disk.snapshot.membership
         self.most_loaded = 64
         self.start(seed)
 

@@ -68,7 +68,6 @@ class Raft(State):
             return
         self.election_elapsed += 1
         if self.election_elapsed >= self.election_timeout:
-            self.election_elapsed = 0
             election.campaign(self)
 
     def campaign(self) -> None:

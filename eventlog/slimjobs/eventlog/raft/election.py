@@ -9,16 +9,21 @@ from slimjobs.eventlog.raft.state import NOBODY, State
 from slimjobs.eventlog.raft.types import NodeId, Role, Term
 
 
-# Raft §5.2: a follower that hears nothing from a leader stands for election. Thesis §4.2.1: learners never do, nor
-# does who is no longer a member.
 def campaign(state: State) -> None:
     """Stand for election, if this node may and does not lead."""
-    if state.role is Role.LEADER or not state.is_voter:
+    if state.role is Role.LEADER or not may_stand(state):
         return
     if state.options.pre_vote:
         stand_provisionally(state)
     else:
         stand(state, forced=False)
+
+
+# Raft §5.2: voters stand for election; thesis §4.2.1: learners do not. Thesis §4.2.2: a voter that was removed still
+# does until that is committed, for it may be the only one whose log can win; it leads without counting itself.
+def may_stand(state: State) -> bool:
+    """Whether this node is a voter, or was one by what is surely committed."""
+    return state.is_voter or state.id in state.memberships.at(state.log.commit).voters
 
 
 # Thesis §9.6: only who could win raises the term, so a node that was cut off does not depose a leader on its return.
@@ -101,5 +106,5 @@ def count(state: State, voter: NodeId, *, granted: bool) -> None:
 
 def on_timeout_now(state: State, _: TimeoutNow) -> None:
     """Thesis §3.10: the leader wants this node to succeed it, so neither timeout nor pre-vote stands before it."""
-    if state.is_voter:
+    if may_stand(state):
         stand(state, forced=True)

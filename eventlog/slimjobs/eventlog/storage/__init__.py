@@ -1,5 +1,11 @@
-"""The log's disk: segments of checksummed batches, hard state, durable marker and snapshots.
+"""The disk: what a node must know again after a crash, made durable before anything that depends on it leaves.
 
-Nothing is reported as persisted before fdatasync returned; a torn tail is told from damage. It knows bytes and
-indexes, not events.
+It knows entries, terms and votes, never what a payload means; it opens no socket and reads the disk only through the
+port in `files`, so that a simulated disk can take its place. Nothing is imported here: `requests` and `batch` are for
+the pure machine too, which may not load the rest.
+
+Read in this order: `requests` (what is asked and answered), `errors`, `files` (the port), `batch` (how entries lie on
+disk), `segments` (which files hold which entries), `writer` (appending to them), `slots`, `identity`, `snapshots`,
+`recovery` (what a crash can leave and what becomes of it), `start`, `retention`, `store` (all of it, synchronous), `coalesce`
+and `disk` (the thread that owns it while a node runs), `log_reader` (reading beside a running node).
 """

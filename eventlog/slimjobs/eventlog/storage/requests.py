@@ -18,7 +18,7 @@ Ticket = NewType("Ticket", int)
 
 
 class Persist(msgspec.Struct, frozen=True):
-    """Make this durable: the hard state if given, then the log cut after `truncate_after` if given, then the entries."""
+    """Make this durable: the hard state, then the log cut after `truncate_after`, then the entries, as far as given."""
 
     ticket: Ticket
     entries: Sequence[Entry] = ()

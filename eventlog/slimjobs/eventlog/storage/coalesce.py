@@ -1,0 +1,39 @@
+"""Many waiting requests as one write. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from slimjobs.eventlog.raft.types import Entry, HardState, Index
+from slimjobs.eventlog.storage.requests import Persist
+
+
+class Write(msgspec.Struct, frozen=True):
+    """What several `Persist` come to, in the order in which it is written: hard state, cut, entries.
+
+    The newest hard state may so become durable before entries that were asked for earlier. That is harmless: nothing
+    that depends on either leaves before both are durable.
+    """
+
+    hard_state: HardState | None
+    truncate_after: Index | None
+    entries: list[Entry]
+
+
+def coalesce(requests: Iterable[Persist]) -> Write:
+    """One write that leaves the disk as these would, one after the other."""
+    hard_state: HardState | None = None
+    truncate_after: Index | None = None
+    entries: list[Entry] = []
+    for request in requests:
+        hard_state = request.hard_state or hard_state
+        if request.truncate_after is not None:
+            reaches_back = not entries or request.truncate_after < entries[0].index - 1
+            entries = [entry for entry in entries if entry.index <= request.truncate_after]
+            if reaches_back:
+                before = request.truncate_after if truncate_after is None else truncate_after
+                truncate_after = min(before, request.truncate_after)
+        entries.extend(request.entries)
+    return Write(hard_state, truncate_after, entries)

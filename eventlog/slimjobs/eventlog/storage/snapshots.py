@@ -1,0 +1,220 @@
+"""Snapshots: the state at one index, written beside the log and published by renaming.
+
+    magic 8 | frame: header | frame ... | 0xFFFFFFFF, count 8, digest 32          frame: length 4, checksum 8, payload
+
+The writer runs where the frames are made (the loop, between two batches) and only fills a temporary file; the disk
+thread makes it durable and publishes it. Nothing in a file is the node's own, so nodes that agree write the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import struct
+from collections.abc import Generator, Iterator
+from typing import Final
+
+import msgspec
+
+from slimjobs.eventlog.raft.types import Index
+from slimjobs.eventlog.storage.errors import Damage, DiskFailed
+from slimjobs.eventlog.storage.files import OUT_OF_SPACE, Files
+from slimjobs.eventlog.storage.identity import TEMPORARY
+from slimjobs.eventlog.storage.requests import SnapshotHeader, SnapshotRefused
+
+FRAME_BYTES: Final = 64 * 1024
+
+_MAGIC: Final = b"SJsnap1\n"
+_FRAME: Final = struct.Struct("<I8s")
+_FOOTER: Final = struct.Struct("<IQ32s")
+_FOOTER_MARK: Final = 0xFFFFFFFF
+_NAME: Final = re.compile(r"snapshot-(\d{20})\.snap")
+_WRITING: Final = ".writing" + TEMPORARY
+_DAMAGED: Final = ".damaged"
+
+REMEDY: Final = (
+    "Nothing was changed. A node of a cluster: move the directory aside (keep it) and start again, it will be caught"
+    " up by the others. A lone node: the log no longer reaches back to an older state; restore the"
+    " directory from a copy."
+)
+
+
+def snapshot_name(index: int) -> str:
+    return f"snapshot-{index:020}.snap"
+
+
+def snapshot_indices(files: Files) -> list[Index]:
+    """The indices of all published snapshots, newest first."""
+    return sorted((Index(int(match[1])) for match in map(_NAME.fullmatch, files.names()) if match), reverse=True)
+
+
+class SnapshotWriter:
+    """Fills the temporary file of one snapshot. A full disk ends it quietly: `finish` says so, nothing else fails."""
+
+    def __init__(self, files: Files, header: SnapshotHeader) -> None:
+        self._files = files
+        self._index = header.index
+        self._name = snapshot_name(header.index) + _WRITING
+        self._hash = hashlib.blake2b(digest_size=32)
+        self._count = -1  # the header is a frame too, but not one of the state's
+        self._offset = 0
+        self._refused: SnapshotRefused | None = None
+        self._file: int | None = files.open_writable(self._name)
+        files.truncate(self._file, 0)
+        self._put(_MAGIC)
+        self.write(msgspec.msgpack.encode(header))
+
+    @property
+    def digest(self) -> bytes:
+        """The hash of header and frames so far: after `finish`, the same on every node that agrees."""
+        return self._hash.digest()
+
+    def write(self, frame: bytes) -> None:
+        """Add a frame of at most 64 KiB."""
+        if len(frame) > FRAME_BYTES:
+            raise ValueError(f"a frame of {len(frame)} bytes, at most {FRAME_BYTES}")
+        self._count += 1
+        self._put(_FRAME.pack(len(frame), _frame_checksum(self._count, frame)) + frame)
+
+    def finish(self) -> SnapshotRefused | None:
+        """Complete the file (it is not durable yet, `PublishSnapshot` makes it so), or say why there is none."""
+        self._put(_FOOTER.pack(_FOOTER_MARK, self._count, self._hash.digest()), hashed=False)
+        self._close()
+        if self._refused is None:
+            self._files.rename(self._name, snapshot_name(self._index) + TEMPORARY)
+        return self._refused
+
+    def discard(self) -> None:
+        """Forget it, finished or not."""
+        self._close()
+        discard_snapshot(self._files, self._index)
+
+    def _put(self, content: bytes, hashed: bool = True) -> None:
+        if self._file is None:
+            return
+        try:
+            self._files.write(self._file, content, self._offset)
+        except OSError as error:
+            if error.errno not in OUT_OF_SPACE:
+                raise DiskFailed(f"{self._name} could not be written: {error}") from error
+            self._refused = SnapshotRefused(self._index, f"the snapshot could not be written: {error.strerror}")
+            self.discard()
+            return
+        self._offset += len(content)
+        if hashed:
+            self._hash.update(content)
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._files.close(self._file)
+            self._file = None
+
+
+class SnapshotReader:
+    """A published snapshot: its header, and its frames as they are verified. `Damage` where one does not match."""
+
+    def __init__(self, files: Files, index: Index) -> None:
+        self._files = files
+        self._name = snapshot_name(index)
+        self._offset = 0
+        frames = self._frames()
+        try:
+            self.header = self._decoded(next(frames), index)
+        finally:
+            frames.close()
+
+    def frames(self) -> Iterator[bytes]:
+        """All frames of the state. Only after the last one is the whole known to be right."""
+        frames = self._frames()
+        next(frames)
+        return frames
+
+    def verify(self) -> None:
+        """Read it all; `Damage` if any byte is not as it was written."""
+        for _ in self.frames():
+            pass
+
+    def _frames(self) -> Generator[bytes, None, None]:
+        file = self._files.open(self._name)
+        try:
+            yield from self._verified_frames(file, self._files.size(file))
+        finally:
+            self._files.close(file)
+
+    def _verified_frames(self, file: int, size: int) -> Iterator[bytes]:
+        content = self._files.read(file, len(_MAGIC), 0)
+        if content != _MAGIC:
+            raise self._damage(0, "other bytes", "the mark of a snapshot")
+        digest = hashlib.blake2b(content, digest_size=32)
+        offset, count = len(_MAGIC), 0
+        while (left := size - offset) >= _FOOTER.size:
+            content = self._files.read(file, _FRAME.size + FRAME_BYTES, offset)
+            length, checksum = _FRAME.unpack_from(content)
+            if length == _FOOTER_MARK:
+                if left != _FOOTER.size or content != _FOOTER.pack(_FOOTER_MARK, count - 1, digest.digest()):
+                    raise self._damage(offset, "a footer that does not match", f"the hash of {count - 1} frames")
+                return
+            frame = content[_FRAME.size : _FRAME.size + length]
+            if length > FRAME_BYTES or len(frame) < length or _frame_checksum(count, frame) != checksum:
+                raise self._damage(offset, "bytes that do not match their checksum", f"frame {count}")
+            digest.update(content[: _FRAME.size + length])
+            offset, count = offset + _FRAME.size + length, count + 1
+            yield frame
+        raise self._damage(offset, "the end of the file", "more frames and a footer")
+
+    def _decoded(self, frame: bytes, index: Index) -> SnapshotHeader:
+        try:
+            header = msgspec.msgpack.decode(frame, type=SnapshotHeader)
+        except msgspec.DecodeError as error:
+            raise self._damage(len(_MAGIC), f"a header that cannot be decoded ({error})", "a header") from error
+        if header.index != index:
+            raise self._damage(len(_MAGIC), f"a snapshot of index {header.index}", f"one of index {index}")
+        return header
+
+    def _damage(self, offset: int, found: str, expected: str) -> Damage:
+        return Damage(f"{self._files.location}/{self._name}", offset, found, expected, REMEDY)
+
+
+def publish_snapshot(files: Files, index: Index) -> SnapshotRefused | None:
+    """Make the finished snapshot of `index` durable under its name; again is harmless. Else why there is none."""
+    name = snapshot_name(index)
+    if name in (names := files.names()):
+        return None
+    if name + TEMPORARY not in names:
+        return SnapshotRefused(index, "no snapshot was written for this index")
+    file = files.open_writable(name + TEMPORARY)
+    try:
+        files.sync(file)
+    except OSError as error:
+        if error.errno not in OUT_OF_SPACE:
+            raise
+        files.remove(name + TEMPORARY)
+        return SnapshotRefused(index, f"the snapshot could not be made durable: {error.strerror}")
+    finally:
+        files.close(file)
+    files.rename(name + TEMPORARY, name)
+    files.sync_names()
+    return None
+
+
+def discard_snapshot(files: Files, index: Index) -> None:
+    """Forget the snapshot of `index` that was not published, if there is one."""
+    name = snapshot_name(index)
+    for unpublished in {name + TEMPORARY, name + _WRITING}.intersection(files.names()):
+        files.remove(unpublished)
+
+
+def set_aside(files: Files, index: Index) -> None:
+    """Keep a damaged snapshot from being taken for one; it goes when the next one is published."""
+    files.rename(snapshot_name(index), snapshot_name(index) + _DAMAGED)
+
+
+def remove_older_snapshots(files: Files, keep: int) -> None:
+    """Remove all but the newest `keep` published snapshots, and what was set aside."""
+    old = [snapshot_name(index) for index in snapshot_indices(files)[keep:]]
+    for name in old + [name for name in files.names() if name.endswith(_DAMAGED)]:
+        files.remove(name)
+
+
+def _frame_checksum(position: int, frame: bytes) -> bytes:
+    return hashlib.blake2b(frame, digest_size=8, key=position.to_bytes(8, "little")).digest()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_network
 
 import pytest
 import trio
 import trio.testing
 
+from slimjobs.core.configuration.place import Place
+from slimjobs.core.configuration.settings import read_settings
 from slimjobs.core.decide.commands import DeleteRun, Trigger
 from slimjobs.core.decide.refusals import (
     Forbidden,
@@ -26,7 +29,8 @@ from slimjobs.eventlog.events.definitions import Overrides
 from slimjobs.eventlog.events.runs import parse_run_id
 from slimjobs.http.room import ROOM_BYTES
 from slimjobs.http.routes import BODY_SECONDS
-from slimjobs.http.surface import SurfaceSettings
+from slimjobs.http.server import ConnectionLimits
+from slimjobs.http.surface import SurfaceSettings, surface_settings
 from slimjobs.projections.views import RunStatus
 from tests.http.client import Client, Response, running
 from tests.http.conftest import LOOPBACK
@@ -466,6 +470,12 @@ async def test_an_external_address_asks_only_so_often(service: MemoryService) ->
         assert (await client.get("/health")).status == 200
 
 
+async def test_a_body_of_the_longest_that_is_set_always_finds_room(service: MemoryService) -> None:
+    long = 2 * ROOM_BYTES
+    async with running(service, SurfaceSettings(trusted_networks=LOOPBACK, max_batch_bytes=long)) as client:
+        assert (await client.post("/jobs", b'[{"Name": "fib"}]'.ljust(long))).status == 202
+
+
 # The rest -----------------------------------------------------------------------------------------------------------
 
 
@@ -535,3 +545,12 @@ async def test_a_mistake_of_ours_is_500_without_what_is_nobodys_business(
     ):
         assert is_problem(answer, 500, "/job/fibonacci")
         assert b"secret" not in answer.body
+
+
+def test_the_settings_of_a_node_are_those_of_its_surface() -> None:
+    environment = {"SlimFaas__Orchestrator": "Process", "SlimFaas__MaxConnections": "500"}
+    settings = read_settings(environment, {}, Place("host")).settings
+    assert settings is not None
+    loopback = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+    expected = SurfaceSettings(trusted_networks=loopback, connections=ConnectionLimits(total=500))
+    assert surface_settings(settings) == expected

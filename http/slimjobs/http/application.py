@@ -18,7 +18,7 @@ from slimjobs.http.answers import Answer
 from slimjobs.http.callers import Judge
 from slimjobs.http.problems import plain_problem, refused
 from slimjobs.http.rates import RateLimit
-from slimjobs.http.room import BodyRoom, may_grow_to
+from slimjobs.http.room import ROOM_BYTES, BodyRoom, may_grow_to
 from slimjobs.http.routes import ASKED, BODY_SECONDS, DETAILS, Framework
 from slimjobs.http.surface import Asked, BadRequest, Surface, SurfaceSettings
 
@@ -42,7 +42,7 @@ class Application:
         self._surface = surface
         self._framework = Framework(surface)
         self._judge = Judge(surface.settings.trusted_networks, surface.settings.trusted_proxies)
-        self._room = BodyRoom()
+        self._room = BodyRoom(max(ROOM_BYTES, self._framework.longest_body))
         self._rates = RateLimit(surface.settings.external_requests_per_second)
 
     async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
@@ -147,14 +147,14 @@ class _Reply:
 
 async def _whole_body(receive: ASGIReceiveCallable) -> bytes | None:
     """The body of a request; None if the client left before all of it was here."""
-    body = b""
+    pieces: list[bytes] = []
     while True:
         event = await receive()
         if event["type"] != "http.request":
             return None
-        body += event["body"]
+        pieces.append(event["body"])
         if not event["more_body"]:
-            return body
+            return b"".join(pieces)
 
 
 def _joined(scope: HTTPScope) -> Headers:

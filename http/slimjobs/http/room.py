@@ -11,7 +11,7 @@ ROOM_BYTES: Final = 16 * 1024 * 1024
 class BodyRoom:
     """Room for bodies; a request takes what its body may grow to, and gives it back when it is answered."""
 
-    def __init__(self, room: int = ROOM_BYTES) -> None:
+    def __init__(self, room: int) -> None:
         self._room = room
 
     def take(self, size: int) -> bool:

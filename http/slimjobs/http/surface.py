@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from slimjobs.core.configuration.settings import Settings
 from slimjobs.core.decide.refusals import Invalid, Problem, Refusal
 from slimjobs.core.machine.queries import ListRuns
 from slimjobs.core.node.service import Reply, Service
@@ -28,6 +29,18 @@ class SurfaceSettings(msgspec.Struct, frozen=True):
     max_batch_bytes: int = 1024 * 1024
     external_requests_per_second: float = 0.0
     connections: ConnectionLimits = ConnectionLimits()
+
+
+def surface_settings(settings: Settings) -> SurfaceSettings:
+    """Those of a node's settings that REST heeds."""
+    return SurfaceSettings(
+        trusted_networks=settings.trusted_networks,
+        trusted_proxies=settings.trusted_proxies,
+        max_body_bytes=settings.max_body_bytes,
+        max_batch_bytes=settings.max_batch_bytes,
+        external_requests_per_second=settings.external_requests_per_second,
+        connections=ConnectionLimits(settings.max_connections, settings.max_connections_per_address),
+    )
 
 
 class Asked(msgspec.Struct, frozen=True):

@@ -1,6 +1,7 @@
 """The guarded server: what one connection does, hostile or unlucky, is nobody else's trouble, and it ends when told to.
 
-Each of the first tests ends, hangs or leaks hypercorn's own server (0.18, on trio).
+hypercorn's own server (0.18, on trio) fails the first of these, up to the client that never reads: it ends, waits for
+ever, or breaks off its answer.
 """
 
 from __future__ import annotations

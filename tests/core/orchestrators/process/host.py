@@ -1,0 +1,39 @@
+"""A node in small, run as a program by the tests that kill it: `python host.py DIRECTORY RUN SCRIPT`.
+
+It takes the directory's lock, hosts its runner, and starts a job of this id and script; SIGTERM ends it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import sys
+from pathlib import Path
+
+import trio
+
+from slimjobs.core.orchestrators.ports import Create, Created, Job, Release
+from slimjobs.core.orchestrators.process import RunnerSettings, open_runner
+from slimjobs.eventlog.events.definitions import Definition
+from slimjobs.eventlog.events.runs import job_object_name, parse_run_id
+
+
+async def main(directory: Path, run_text: str, script: str) -> None:
+    lock_fd = os.open(directory, os.O_RDONLY)
+    fcntl.flock(lock_fd, fcntl.LOCK_EX)
+    with trio.open_signal_receiver(signal.SIGTERM) as signals:
+        async with open_runner(directory, RunnerSettings(backoff_seconds=0.05), lock_fd=lock_fd) as runner:
+            run = parse_run_id(run_text)
+            assert run is not None
+            definition = Definition(command=("sh", "-c", script), backoff_limit=1)
+            name = job_object_name("test", run)
+            created = await runner.carry_out(Create(Job(name, "cluster", run, "test", "", definition)))
+            assert isinstance(created, Created)
+            await runner.carry_out(Release(run, name, created.job.uid))
+            async for _ in signals:
+                break
+
+
+if __name__ == "__main__":
+    trio.run(main, Path(sys.argv[1]), sys.argv[2], sys.argv[3])

@@ -153,7 +153,7 @@ def _references(variable: EnvironmentVariable) -> set[tuple[str, str, str]]:
     """
     if variable.value_from is None:
         return set()
-    sources = msgspec.json.decode(variable.value_from, type=dict[str, dict[str, str | bool]])
+    sources = msgspec.json.decode(variable.value_from, type=dict[str, dict[str, object]])
     return {
         (kind, str(source.get("name", "")), str(source.get("key", "")))
         for kind, source in sources.items()

@@ -1,4 +1,4 @@
-"""What a node offers to its surfaces (REST, command line, benchmarks): the one interface that `http` is written against."""
+"""What a node offers to its surfaces (REST, benchmarks): the one interface that `http` is written against."""
 
 from __future__ import annotations
 

@@ -1,0 +1,63 @@
+"""The configuration's way into the log: proposed once at the start, once for each change of the file (design §2)."""
+
+from __future__ import annotations
+
+import structlog
+import trio
+
+from slimjobs.core.configuration.jobs import Configuration
+from slimjobs.core.configuration.source import ConfigurationSource
+from slimjobs.core.decide.commands import Configure, Configured, Declared
+from slimjobs.core.node.program import Node
+
+LOOKED_AT_SECONDS = 1.0
+
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger("slimjobs.configuration")
+
+
+def proposal(configuration: Configuration) -> Configure:
+    """The command that puts this configuration in force."""
+    return Configure(
+        {
+            name: Declared(definition, configuration.source_of(name))
+            for name, definition in configuration.definitions.items()
+        }
+    )
+
+
+async def propose_forever(node: Node, source: ConfigurationSource) -> None:
+    """Propose what the source has, then look at its file every second. A reload that fails keeps what is in force."""
+    proposed: Configuration | None = None
+    while True:
+        found = source.configuration
+        if found is not None and found is not proposed and await _accepted(node, found):
+            proposed = found
+        if source.file is None and proposed is not None:
+            return
+        await trio.sleep(LOOKED_AT_SECONDS)
+        if source.file is not None and await trio.to_thread.run_sync(source.look):
+            _tell(node, source)
+
+
+async def _accepted(node: Node, configuration: Configuration) -> bool:
+    reply = await node.command(proposal(configuration))
+    if not isinstance(reply.value, Configured):
+        _log.warning("the configuration is not in force yet", reason=getattr(reply.value, "detail", ""))
+        return False
+    if reply.value.changed:
+        _log.info("a new configuration is in force", definitions=len(configuration.definitions))
+    _tell_what_does_not_fire(configuration)
+    return True
+
+
+def _tell_what_does_not_fire(configuration: Configuration) -> None:
+    declared = sum(map(len, configuration.schedules.values()))
+    if declared:
+        _log.warning("the declared schedules were checked, but this version does not fire them", schedules=declared)
+
+
+def _tell(node: Node, source: ConfigurationSource) -> None:
+    problems = tuple(map(str, source.problems))
+    node.configuration_refused(problems)
+    for problem in problems:
+        _log.error("the changed configuration is refused; the one before stays in force", problem=problem)

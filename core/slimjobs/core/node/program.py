@@ -1,0 +1,209 @@
+"""The trio program around the node machine: it moves inputs and outputs between callers, disk and orchestrator.
+
+    callers, observations, effects' outcomes, disk answers, time -> inbox -> machine.handle -> outputs
+
+There is no decision here. One task turns the machine; whatever arrives while it works is taken at its next turn, so
+that many callers share one batch of records and one fsync.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Protocol
+
+import outcome
+import structlog
+import trio
+
+from slimjobs.core.decide.commands import Command
+from slimjobs.core.machine.inputs import (
+    Abandoned,
+    Asked,
+    Called,
+    ConfigurationRefused,
+    EffectEnded,
+    Input,
+    Observed,
+    Started,
+    Tick,
+    Token,
+)
+from slimjobs.core.machine.machine import Machine
+from slimjobs.core.machine.outputs import Answer, Output, SaveSnapshot, Send, StartEffect, WakeAt
+from slimjobs.core.machine.queries import Query
+from slimjobs.core.node.clock import Clock
+from slimjobs.core.node.service import Reply
+from slimjobs.core.orchestrators.ports import Orchestrator
+from slimjobs.eventlog.storage.errors import StorageError
+from slimjobs.eventlog.storage.requests import DiskAnswer, DiskRequest, SnapshotHeader, SnapshotRefused
+
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger("slimjobs.node")
+
+
+class SnapshotFile(Protocol):
+    """A snapshot that is being written."""
+
+    def write(self, frame: bytes) -> None:
+        """Add a frame."""
+
+    def finish(self) -> SnapshotRefused | None:
+        """Complete it, or say why there is none."""
+
+
+class NodeDisk(Protocol):
+    """The disk as the program needs it."""
+
+    def submit(self, request: DiskRequest) -> None:
+        """Have a request carried out, after all that were submitted before it. Never blocks."""
+
+    def snapshot_writer(self, header: SnapshotHeader) -> SnapshotFile:
+        """Begin the file of a snapshot."""
+
+
+StartDisk = Callable[[Callable[[Sequence[DiskAnswer]], None], Callable[[StorageError], None]], NodeDisk]
+"""Starts the disk with two callbacks, for answers and for the failure that ends it; both are called in its thread."""
+
+
+class Node:
+    """A running node: the service that REST and the command line use (see `service.Service`)."""
+
+    def __init__(self, machine: Machine, start_disk: StartDisk, orchestrator: Orchestrator, clock: Clock) -> None:
+        self._machine = machine
+        self._start_disk = start_disk
+        self._orchestrator = orchestrator
+        self._clock = clock
+        self._inbox: list[Input] = [Started()]
+        self._bell = trio.Event()
+        self._turned = trio.Event()
+        self._wake_at = math.inf
+        self._last_token = 0
+        self._callers: dict[Token, trio.lowlevel.Task] = {}
+        self._failure: StorageError | None = None
+
+    # Service --------------------------------------------------------------------------------------------------------
+
+    async def command(self, command: Command) -> Reply:
+        """Have a command decided; the reply comes when its record is committed, or with a refusal."""
+        cause = "internal" if getattr(command, "internal", True) else "external"
+        return await self._ask(lambda token: Called(token, command, cause))
+
+    async def query(self, query: Query) -> Reply:
+        """Have a query answered, linearizably. Cancelling it abandons it."""
+        return await self._ask(lambda token: Asked(token, query))
+
+    def output(
+        self, name: str, uid: str, attempt: int | None, tail_lines: int | None, follow: bool
+    ) -> AsyncIterator[bytes]:
+        """The output of an attempt of a bound run, as the orchestrator keeps it. Raises `OutputMissing`."""
+        return self._orchestrator.output(name, uid, attempt, tail_lines, follow)
+
+    @property
+    def ready(self) -> bool:
+        """Whether this node is a caught-up voter with a leader, and a configuration is committed."""
+        return self._machine.ready
+
+    def configuration_refused(self, problems: tuple[str, ...]) -> None:
+        """The configuration could not be read again (or, with no problems, it can now): shown to whoever asks."""
+        self._post(ConfigurationRefused(problems))
+
+    async def _ask(self, said: Callable[[Token], Called | Asked]) -> Reply:
+        self._last_token += 1
+        token = Token(self._last_token)
+        self._callers[token] = trio.lowlevel.current_task()
+        self._post(said(token))
+
+        def abandon(_: Callable[[], None]) -> trio.lowlevel.Abort:
+            del self._callers[token]
+            self._post(Abandoned(token))
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        answer: Answer = await trio.lowlevel.wait_task_rescheduled(abandon)
+        return Reply(answer.index, answer.value)
+
+    # Turning the machine --------------------------------------------------------------------------------------------
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Turn the machine until cancelled. Raises `StorageError` when the disk no longer does what it is told."""
+        token = trio.lowlevel.current_trio_token()
+        disk = self._start_disk(
+            lambda answers: token.run_sync_soon(self._disk_answered, answers),
+            lambda failure: token.run_sync_soon(self._disk_failed, failure),
+        )
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._observe)
+            task_status.started()
+            while True:
+                await self._next_turn()
+                if self._failure is not None:
+                    raise self._failure
+                inputs, self._inbox = self._inbox or [Tick()], []
+                for each in self._machine.handle(inputs, self._clock.now()):
+                    self._carry_out(each, disk, nursery)
+                self._turned.set()
+                self._turned = trio.Event()
+
+    async def until_ready(self) -> None:
+        """Return once this node leads and a configuration is in force."""
+        while not self.ready:
+            await self._turned.wait()
+
+    async def _next_turn(self) -> None:
+        if self._inbox:
+            await trio.lowlevel.checkpoint()
+            return
+        self._bell = trio.Event()
+        with trio.move_on_at(self._wake_at):
+            await self._bell.wait()
+
+    def _post(self, said: Input) -> None:
+        self._inbox.append(said)
+        self._bell.set()
+
+    def _carry_out(self, output: Output, disk: NodeDisk, nursery: trio.Nursery) -> None:
+        match output:
+            case Answer():
+                task = self._callers.pop(output.token, None)
+                if task is not None:
+                    trio.lowlevel.reschedule(task, outcome.Value(output))
+            case WakeAt(monotonic_ns):
+                self._wake_at = math.inf if monotonic_ns is None else monotonic_ns / 1e9
+            case StartEffect():
+                nursery.start_soon(self._ask_orchestrator, output)
+            case SaveSnapshot():
+                self._save_snapshot(output, disk)
+            case Send():
+                raise AssertionError("a lone voter has nobody to send to")
+            case _:
+                disk.submit(output)
+
+    # The disk -------------------------------------------------------------------------------------------------------
+
+    def _disk_answered(self, answers: Sequence[DiskAnswer]) -> None:
+        self._inbox.extend(answers)
+        self._bell.set()
+
+    def _disk_failed(self, failure: StorageError) -> None:
+        self._failure = failure
+        self._bell.set()
+
+    def _save_snapshot(self, saved: SaveSnapshot, disk: NodeDisk) -> None:
+        file = disk.snapshot_writer(saved.header)
+        for frame in saved.frames:
+            file.write(frame)
+        refused = file.finish()
+        if refused is not None:
+            _log.warning("no snapshot was written; the one before stands", reason=refused.reason)
+            self._post(refused)
+
+    # The orchestrator -----------------------------------------------------------------------------------------------
+
+    async def _ask_orchestrator(self, started: StartEffect) -> None:
+        self._post(EffectEnded(started.effect_id, await self._orchestrator.carry_out(started.effect)))
+
+    # The next observation is taken only when the machine has had the one before: nothing piles up here, and a list is
+    # begun only after the machine knows that it will be.
+    async def _observe(self) -> None:
+        async for observation in self._orchestrator.observe():
+            self._post(Observed(observation))
+            await self._turned.wait()

@@ -1,0 +1,106 @@
+"""A node put together from its parts, in the order in which they depend on each other, and taken apart in reverse.
+
+directory (lock) -> log and snapshot -> state -> machine -> disk thread -> runner -> node -> REST -> configuration
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+import msgspec
+import trio
+
+from slimjobs.core.configuration.settings import Orchestrator, Settings
+from slimjobs.core.configuration.source import ConfigurationSource
+from slimjobs.core.decide.decision import Limits
+from slimjobs.core.machine.settings import MachineSettings
+from slimjobs.core.node.clock import SystemClock
+from slimjobs.core.node.configuring import propose_forever
+from slimjobs.core.node.opening import open_machine
+from slimjobs.core.node.program import Node
+from slimjobs.core.orchestrators.process import RunnerSettings, open_runner
+from slimjobs.eventlog.storage.files import DirectoryOnDisk
+from slimjobs.eventlog.storage.retention import Retention
+from slimjobs.eventlog.storage.store import StorageOptions
+from slimjobs.http.application import create_app
+from slimjobs.http.server import listen, port_of, serve
+from slimjobs.http.surface import surface_settings
+
+# The disk thread may have to wait this long for the interpreter when the loop is busy; Python's own 5 ms are an fsync
+# many times over.
+SWITCH_INTERVAL_SECONDS: Final = 0.0005
+
+LOCK_WAIT_SECONDS: Final = 3.0
+
+
+class Running(msgspec.Struct, frozen=True):
+    """A node that serves: where, and an event that is set when it has ended."""
+
+    url: str
+    ended: trio.Event
+
+
+async def run_node(
+    settings: Settings,
+    source: ConfigurationSource,
+    stop: trio.Event,
+    *,
+    task_status: trio.TaskStatus[Running] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run a node until `stop` is set; then accept nothing more, finish what is in flight, and end within 5 s.
+
+    Raises `DirectoryTaken`, `Damage`, `AddressUnavailable` and their like where it cannot start, `DiskFailed` where it
+    cannot go on.
+    """
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    ended = trio.Event()
+    listeners = await listen(settings.http_host, settings.http_port)
+    host = settings.http_host or "127.0.0.1"
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port_of(listeners)}"
+    async with (
+        open_machine(
+            DirectoryOnDisk(settings.directory), storage_options(settings), machine_settings(settings)
+        ) as opened,
+        open_runner(settings.directory / "runner", runner_settings(settings), lock_fd=opened.lock_fd) as runner,
+        trio.open_nursery() as nursery,
+    ):
+        node = Node(opened.machine, opened.start_disk, runner, SystemClock())
+        await nursery.start(node.run)
+        nursery.start_soon(propose_forever, node, source)
+        await node.until_ready()
+        task_status.started(Running(url, ended))
+        surface = surface_settings(settings)
+        await serve(create_app(node, surface), listeners, surface.connections, stop)
+        nursery.cancel_scope.cancel()
+    ended.set()
+
+
+def storage_options(settings: Settings) -> StorageOptions:
+    """The settings that are the log's. A node that was killed may leave its guard behind for a moment, which ends what
+    ran and lets go of the directory then; that is waited for.
+    """
+    return StorageOptions(
+        retention=Retention(settings.retention_days, settings.retention_bytes), lock_wait_seconds=LOCK_WAIT_SECONDS
+    )
+
+
+def machine_settings(settings: Settings) -> MachineSettings:
+    """The settings that are the machine's."""
+    return MachineSettings(
+        limits=Limits(
+            queued_jobs=settings.max_queued_jobs,
+            queued_bytes=settings.max_queued_bytes,
+            idempotency_keys=settings.max_idempotency_keys,
+            finished_jobs=settings.max_finished_jobs,
+        ),
+        election_milliseconds=settings.election_milliseconds,
+        snapshot_interval_entries=settings.snapshot_interval_entries,
+        snapshot_interval_bytes=settings.snapshot_interval_bytes,
+        image_required=settings.orchestrator is Orchestrator.KUBERNETES,
+    )
+
+
+def runner_settings(settings: Settings) -> RunnerSettings:
+    """The settings that are the process runner's."""
+    return RunnerSettings(settings.backoff_seconds, settings.grace_seconds, settings.max_output_bytes)

@@ -1,0 +1,233 @@
+"""The command line `slimjobs` (contract §5): its grammar, and nothing else.
+
+Each command's work is in a module of its own, imported when the command runs: a client should answer at once, and a
+node should not carry what only a client needs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from slimjobs.core.configuration.place import find_place
+from slimjobs.core.configuration.settings import SETTINGS, Settings, read_settings
+from slimjobs.deploy.exits import Ended, Exit
+
+EPILOG: Final = (
+    "Exit codes: 0 done; 1 the answer is no; 2 bad usage or configuration; 3 the directory or port is taken; 4 damage; "
+    "5 a checkpoint differs from the others'."
+)
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def main() -> None:
+    """The entry point: runs a command, tells a person what went wrong, and exits with the code that says it."""
+    if sys.platform != "linux":
+        sys.stderr.write(f"slimjobs: runs on Linux only, and this is {sys.platform}\n")
+        sys.exit(Exit.USAGE)
+    try:
+        slimjobs.main(prog_name="slimjobs", standalone_mode=False)
+    except Ended as ended:
+        if str(ended):
+            click.echo(f"slimjobs: {ended}", err=True)
+        sys.exit(ended.code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(Exit.USAGE)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except BrokenPipeError:  # whoever reads us has had enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(Exit.DONE)
+
+
+@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(version("slimjobs"), prog_name="slimjobs")
+def slimjobs() -> None:
+    """Jobs on Kubernetes or as plain processes: triggered by HTTP, queued, capped, and never lost."""
+
+
+# Nodes --------------------------------------------------------------------------------------------------------------
+
+
+def takes_settings(command: _F) -> _F:
+    """Give a command a flag for every setting; it gets those that were given as `flags`, by key."""
+    for setting in reversed(SETTINGS):
+        shown = f"{setting.meaning} [{setting.default_text}]"
+        command = click.option(setting.flag, setting.field, metavar=setting.key, help=shown)(command)
+    return command
+
+
+def settings_of(flags: Mapping[str, str | None]) -> Settings:
+    """The settings of the environment and of the flags that were given. Raises `Ended` with every problem."""
+    given = {each.key: value for each in SETTINGS if (value := flags.get(each.field)) is not None}
+    reading = read_settings(os.environ, given, find_place(os.environ))
+    for warning in reading.warnings:
+        click.echo(f"slimjobs: {warning}", err=True)
+    if reading.settings is None:
+        raise Ended(Exit.USAGE, *reading.problems)
+    return reading.settings
+
+
+@slimjobs.command()
+@takes_settings
+def serve(**flags: str | None) -> None:
+    """Run one node until SIGTERM or ctrl-C. Every flag is also an environment variable, as the usage shows."""
+    from slimjobs.deploy.serve import serve_until_stopped
+
+    serve_until_stopped(settings_of(flags))
+
+
+@slimjobs.command()
+@click.option("--exit-when-done", is_flag=True, help="Return when the eight runs have ended.")
+@click.option("--directory", default="./data/demo", show_default=True, help="Where the demonstration keeps its log.")
+@click.option("--port", default=5000, show_default=True, help="The port to listen on, or the next one that is free.")
+def demo(exit_when_done: bool, directory: str, port: int) -> None:
+    """Show it: a node of its own, fibonacci jobs as real processes, two at a time; survives kill -9."""
+    from slimjobs.deploy.demo import demonstrate
+
+    demonstrate(Path(directory), port, exit_when_done)
+
+
+@slimjobs.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def check(file: Path | None, as_json: bool) -> None:
+    """Validate a jobs configuration: FILE ('-' is stdin), else the one that the environment names."""
+    from slimjobs.deploy.check import check_configuration
+
+    check_configuration(file, as_json)
+
+
+# Clients ------------------------------------------------------------------------------------------------------------
+
+
+def takes_url(command: _F) -> _F:
+    """Give a command the options of every client."""
+    command = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, as the service gave it.")(command)
+    return click.option(
+        "--url", envvar="SLIMJOBS_URL", default="http://127.0.0.1:5000", show_default=True, help="Where the service is."
+    )(command)
+
+
+@slimjobs.command(context_settings={"ignore_unknown_options": True})
+@click.argument("name")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[ARGS]...")
+@click.option("--wait", is_flag=True, help="Wait for its end; exit 1 if it failed.")
+@click.option("--logs", is_flag=True, help="Show its output as it comes, until it ends.")
+@click.option("--key", help="An Idempotency-Key: repeating the command with it starts nothing twice.")
+@takes_url
+def run(
+    name: str, arguments: tuple[str, ...], wait: bool, logs: bool, key: str | None, url: str, as_json: bool
+) -> None:
+    """Trigger the job NAME, with ARGS in place of its own arguments."""
+    from slimjobs.deploy.jobs import run_job
+
+    run_job(url, name, arguments, wait=wait, logs=logs, key=key, as_json=as_json)
+
+
+@slimjobs.command("list")
+@click.argument("name", required=False)
+@click.option("--status", help="Only those with this status.")
+@takes_url
+def list_command(name: str | None, status: str | None, url: str, as_json: bool) -> None:
+    """List the runs of the job NAME, or all definitions without one."""
+    from slimjobs.deploy.jobs import list_definitions, list_runs
+
+    if name is None:
+        list_definitions(url, as_json)
+    else:
+        list_runs(url, name, status, as_json)
+
+
+@slimjobs.command()
+@click.argument("run", metavar="NAME/ID")
+@takes_url
+def show(run: str, url: str, as_json: bool) -> None:
+    """Show one run: its status, its events, and why it waits."""
+    from slimjobs.deploy.jobs import show_run
+
+    show_run(url, run, as_json)
+
+
+@slimjobs.command()
+@click.argument("run", metavar="NAME/ID")
+@click.option("--follow", "-f", is_flag=True, help="Go on until the attempt ends.")
+@click.option("--tail", type=click.IntRange(min=0), help="Only the last lines.")
+@click.option("--attempt", type=click.IntRange(min=1), help="Which attempt; the latest by default.")
+@click.option("--url", envvar="SLIMJOBS_URL", default="http://127.0.0.1:5000", show_default=True)
+def logs(run: str, follow: bool, tail: int | None, attempt: int | None, url: str) -> None:
+    """Write the output of a run to stdout, byte for byte."""
+    from slimjobs.deploy.jobs import show_output
+
+    show_output(url, run, follow=follow, tail=tail, attempt=attempt)
+
+
+@slimjobs.command()
+@click.argument("run", metavar="NAME/ID")
+@takes_url
+def delete(run: str, url: str, as_json: bool) -> None:
+    """Delete a run, whatever its state: nothing of it starts any more."""
+    from slimjobs.deploy.jobs import delete_run
+
+    delete_run(url, run, as_json)
+
+
+# The log ------------------------------------------------------------------------------------------------------------
+
+
+@slimjobs.group()
+def log() -> None:
+    """Read the event log of a data directory, also beside a running node."""
+
+
+def takes_directory(command: _F) -> _F:
+    """Give a command the options of those that read a log."""
+    command = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")(command)
+    return click.option("--directory", metavar="SlimData__Directory", help="The data directory [./data].")(command)
+
+
+@log.command("cat")
+@click.option("--from", "first", type=click.IntRange(min=1), help="The first index to show.")
+@click.option("--job", help="Only events of this job's runs.")
+@takes_directory
+def log_cat(first: int | None, job: str | None, directory: str | None, as_json: bool) -> None:
+    """Print every event of the log, a line each."""
+    from slimjobs.deploy.log import cat
+
+    cat(settings_of({"directory": directory}).directory, first, job, as_json)
+
+
+@log.command("verify")
+@takes_directory
+def log_verify(directory: str | None, as_json: bool) -> None:
+    """Check every byte and fold every record; exit 0 only if the log can be used."""
+    from slimjobs.deploy.log import verify
+
+    verify(settings_of({"directory": directory}).directory, as_json)
+
+
+@log.command("stat")
+@takes_directory
+def log_stat(directory: str | None, as_json: bool) -> None:
+    """Say how much there is: indices, bytes, snapshots, events by type, the hash of the state."""
+    from slimjobs.deploy.log import stat
+
+    stat(settings_of({"directory": directory}).directory, as_json)
+
+
+@slimjobs.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print what makes SHELL complete this command: eval "$(slimjobs completion bash)"."""
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    assert kind is not None, shell
+    click.echo(kind(slimjobs, {}, "slimjobs", "_SLIMJOBS_COMPLETE").source())

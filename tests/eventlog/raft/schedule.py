@@ -12,7 +12,7 @@ from random import Random
 from typing import Final
 
 from slimjobs.eventlog.raft import ChangeKind, Index, MembershipChange, NodeId, Options, Ready, Role
-from tests.eventlog.raft.cluster import Cluster, cluster_of
+from tests.eventlog.raft.cluster import cluster_of
 from tests.eventlog.raft.simulated import Node
 from tests.eventlog.raft.witness import Witness
 
@@ -125,18 +125,17 @@ def arrive(schedule: Schedule) -> None:
     links = [link for link, queue in schedule.cluster.links.items() if queue]
     if not links:
         return
-    queue = schedule.cluster.links[schedule.random.choice(links)]
-    for _ in range(schedule.random.randint(1, 4)):
-        if not queue:
-            break
+    _, to = link = schedule.random.choice(links)
+    queue = schedule.cluster.links[link]
+    for _ in range(min(len(queue), schedule.random.randint(1, 4))):
         place = schedule.random.randrange(len(queue)) if schedule.random.random() < 0.1 else 0
         message = queue[place]
         if schedule.random.random() > 0.05:
             del queue[place]
         if schedule.random.random() > 0.05:
             schedule.cluster.deliver(message)
-    if message.to not in schedule.cluster.down:
-        schedule.moved(schedule.cluster.nodes[message.to])
+    if to not in schedule.cluster.down:
+        schedule.moved(schedule.cluster.nodes[to])
 
 
 def sync(schedule: Schedule) -> None:
@@ -154,7 +153,7 @@ def crash(schedule: Schedule) -> None:
     for write in writes[:done]:
         node.disk.persist(write)
     for write in writes[done : done + 1]:
-        node.disk.tear(write, schedule.random.randint(0, 2 + len(write.entries)))
+        node.disk.tear(write, schedule.random.randint(0, 3 + len(write.entries)))
     schedule.cluster.crash(node.id)
 
 

@@ -55,29 +55,26 @@ class Disk:
         return Index(self.first_index + len(self.entries) - 1)
 
     def persist(self, ready: Ready) -> None:
-        """In the order that `Ready` asks for; a cut beyond the end leaves a log that begins behind it."""
+        """In the order that `Ready` asks for."""
         self.hard_state = ready.hard_state or self.hard_state
+        if ready.restart_after is not None:
+            self.entries, self.first_index = [], Index(ready.restart_after + 1)
         if ready.truncate_after is not None:
-            self.truncate(ready.truncate_after)
+            del self.entries[ready.truncate_after + 1 - self.first_index :]
         if ready.entries:
             assert ready.entries[0].index == self.last_index + 1
             self.entries += ready.entries
 
     def tear(self, ready: Ready, parts: int) -> None:
-        """A crash in the middle: so many parts of it are done, the hard state, the cut and the entries one by one."""
+        """A crash in the middle: so many parts of it are done, the hard state, the cuts and the entries one by one."""
         done = msgspec.structs.replace(
             ready,
             hard_state=ready.hard_state if parts > 0 else None,
-            truncate_after=ready.truncate_after if parts > 1 else None,
-            entries=ready.entries[: max(0, parts - 2)],
+            restart_after=ready.restart_after if parts > 1 else None,
+            truncate_after=ready.truncate_after if parts > 2 else None,
+            entries=ready.entries[: max(0, parts - 3)],
         )
         self.persist(done)
-
-    def truncate(self, after: Index) -> None:
-        if after > self.last_index or after < self.first_index - 1:
-            self.entries, self.first_index = [], Index(after + 1)
-        else:
-            del self.entries[after + 1 - self.first_index :]
 
     def publish(self, snapshot: Snapshot) -> None:
         if snapshot.index > self.snapshot.index:

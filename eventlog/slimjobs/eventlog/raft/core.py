@@ -209,10 +209,11 @@ class Raft(State):
             return None
         self._told_commit = self.log.commit
         hard_state = self.disk.hand_out(self.hard_state, self.log.last_index, self.log.has_unsaved)
-        truncate_after, entries = self.log.take_unsaved()
+        restart_after, truncate_after, entries = self.log.take_unsaved()
         return Ready(
             ticket=self.disk.ticket,
             hard_state=hard_state,
+            restart_after=restart_after,
             truncate_after=truncate_after,
             entries=entries,
             messages=messages,

@@ -20,10 +20,10 @@ def campaign(state: State) -> None:
 
 
 # Raft §5.2: voters stand for election; thesis §4.2.1: learners do not. Thesis §4.2.2: a voter that was removed still
-# does until that is committed, for it may be the only one whose log can win; it leads without counting itself.
+# does until it knows that to be committed, for it may be the only one whose log can win; it does not count itself.
 def may_stand(state: State) -> bool:
-    """Whether this node is a voter, or was one by what is surely committed."""
-    return state.is_voter or state.id in state.memberships.at(state.log.commit).voters
+    """Whether this node is a voter by any membership that may be the last committed one."""
+    return any(state.id in each.voters for each in state.memberships.since(state.log.commit))
 
 
 # Thesis §9.6: only who could win raises the term, so a node that was cut off does not depose a leader on its return.

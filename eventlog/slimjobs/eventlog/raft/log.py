@@ -37,6 +37,7 @@ class Log:
         self.persisted = self.handed = start.last_index
         self.applied = start.snapshot_index
         self.commit = max(start.snapshot_index, min(start.commit, start.last_index))
+        self.restart_after: Index | None = None
         self.truncate_after: Index | None = None
         self._cached: list[Entry] = []
         self._cached_from = Index(start.last_index + 1)
@@ -53,7 +54,8 @@ class Log:
     @property
     def has_unsaved(self) -> bool:
         """Whether the disk has yet to be given something."""
-        return self.handed < self.terms.last_index or self.truncate_after is not None
+        cut = self.restart_after is not None or self.truncate_after is not None
+        return cut or self.handed < self.terms.last_index
 
     def term_at(self, index: Index) -> Term | None:
         """The term of the entry at `index`; None if it is not there or no longer known."""
@@ -106,7 +108,7 @@ class Log:
         self._cached, self._cached_bytes, self._cached_from = [], 0, self.first_index
         self._window = ()
         self.persisted = self.handed = self.commit = self.applied = index
-        self.truncate_after = index
+        self.restart_after, self.truncate_after = index, None
 
     def compact(self, index: Index, first_index: Index) -> None:
         """A snapshot of `index` is durable, and entries before `first_index` can no longer be loaded."""
@@ -117,12 +119,13 @@ class Log:
         self.first_index = max(self.first_index, first_index)
         self.terms.forget_before(Index(self.first_index - 1))
 
-    def take_unsaved(self) -> tuple[Index | None, Sequence[Entry]]:
-        """What the disk has to do: cut after this, then write these; given out once."""
+    def take_unsaved(self) -> tuple[Index | None, Index | None, Sequence[Entry]]:
+        """What the disk has to do, in this order: begin anew after this, cut after that, write these."""
+        restart_after, self.restart_after = self.restart_after, None
         truncate_after, self.truncate_after = self.truncate_after, None
         entries = self._cached[self.handed + 1 - self._cached_from :] if self.handed < self.last_index else ()
         self.handed = self.last_index
-        return truncate_after, entries
+        return restart_after, truncate_after, entries
 
     def saved(self, index: Index) -> None:
         """Entries up to `index` are durable, so old ones need no longer be kept in memory."""

@@ -59,6 +59,10 @@ class Memberships:
         """The one in force at `index`, which is not before the snapshot."""
         return [each for at, each in self._known if at <= index][-1]
 
+    def since(self, index: Index) -> Sequence[Membership]:
+        """The one in force at `index`, and every later one."""
+        return [self.at(index), *(each for at, each in self._known if at > index)]
+
     def learn(self, entries: Sequence[Entry]) -> bool:
         """Take up the memberships among newly appended entries; whether there were any."""
         found = [entry for entry in entries if entry.kind is EntryKind.CONFIGURATION]

@@ -13,8 +13,9 @@ from slimjobs.eventlog.raft.types import Entry, HardState, Index
 class Ready(msgspec.Struct, frozen=True, kw_only=True):
     """Everything new since the last one, each thing once.
 
-    To persist, in this order: `hard_state`, the log cut after `truncate_after` (the next entry is the one behind it:
-    after a snapshot was restored that may also lie beyond the end of the log), `entries`. When that is durable,
+    To persist, in this order: `hard_state`; the whole log dropped, so that the next entry is the one behind
+    `restart_after`, for a snapshot stands for everything up to there and what the log had may be of another branch; the
+    log cut after `truncate_after`; `entries`. When that is durable,
     `Raft.persisted(ticket)` says so; several may be outstanding. With `needs_disk` false there is nothing to say.
     Everything else may be done at once: `messages` may leave, `committed_entries` may be applied (a majority has
     them durably), `reads` are answered from a state that has applied their index, `lost_reads` have to be asked again,
@@ -24,6 +25,7 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
 
     ticket: int
     hard_state: HardState | None
+    restart_after: Index | None
     truncate_after: Index | None
     entries: Sequence[Entry]
     messages: Sequence[Message]
@@ -37,4 +39,5 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def needs_disk(self) -> bool:
         """Whether there is something to persist."""
-        return self.hard_state is not None or self.truncate_after is not None or len(self.entries) > 0
+        cut = self.restart_after is not None or self.truncate_after is not None
+        return self.hard_state is not None or cut or len(self.entries) > 0

@@ -46,6 +46,7 @@ class Journal:
         self._unwritten: deque[tuple[Ticket, int]] = deque()
         self._unwritten_bytes = 0
         self._batch: list[tuple[EntryKind, bytes]] = []
+        self._batch_bytes = 0
         self._uncommitted: deque[Applied] = deque()
         self.entries_since_checkpoint = 0
         self.bytes_since_checkpoint = 0
@@ -73,8 +74,8 @@ class Journal:
         self._unwritten_bytes += size
 
     def _fits(self, size: int, headroom: int) -> bool:
-        batched = sum(len(payload) + ENTRY_OVERHEAD_BYTES for _, payload in self._batch)
-        return self._room - self._unwritten_bytes - batched - size - ENTRY_OVERHEAD_BYTES >= headroom
+        free = self._room - self._unwritten_bytes - self._batch_bytes
+        return free - size - ENTRY_OVERHEAD_BYTES >= headroom
 
     # Records --------------------------------------------------------------------------------------------------------
 
@@ -87,6 +88,7 @@ class Journal:
         applied = Applied(Index(self.last_index + 1), record)
         apply(self.state, applied.index, payload, record)
         self._batch.append((EntryKind.RECORD, payload))
+        self._batch_bytes += len(payload) + ENTRY_OVERHEAD_BYTES
         self._uncommitted.append(applied)
         self._count(record, payload)
         return applied
@@ -95,7 +97,7 @@ class Journal:
         """Hand what was appended to consensus, as one batch."""
         if not self._batch:
             return
-        batch, self._batch = self._batch, []
+        batch, self._batch, self._batch_bytes = self._batch, [], 0
         expected = Index(self._uncommitted[-len(batch)].index)
         proposed = self._raft.propose(batch)
         assert proposed == expected, f"records applied for index {expected} were proposed for {proposed}"

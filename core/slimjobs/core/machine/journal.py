@@ -15,16 +15,13 @@ from slimjobs.eventlog.events.cluster import Checkpoint
 from slimjobs.eventlog.events.record import Event, Record, decode_record, encode_record
 from slimjobs.eventlog.raft import Raft
 from slimjobs.eventlog.raft.types import Entry, EntryKind, Index
+from slimjobs.eventlog.storage.batch import footprint
 from slimjobs.eventlog.storage.requests import Persist, Ticket
 from slimjobs.projections.fold import apply
 from slimjobs.projections.state import State
 
 HEADROOM_BYTES = 1 << 20
 """Kept free of new work, for the ends, bindings and deletions of what is there."""
-
-ENTRY_OVERHEAD_BYTES = 64
-"""More than an entry takes on the disk beside its payload, its share of a batch's header included."""
-
 
 _CHECKPOINT = Checkpoint()
 
@@ -69,26 +66,28 @@ class Journal:
 
     def reserve(self, persist: Persist) -> None:
         """A batch is on its way to the disk."""
-        size = sum(len(entry.payload) + ENTRY_OVERHEAD_BYTES for entry in persist.entries)
+        size = sum(footprint(len(entry.payload), 1) for entry in persist.entries)
         self._unwritten.append((persist.ticket, size))
         self._unwritten_bytes += size
 
     def _fits(self, size: int, headroom: int) -> bool:
-        free = self._room - self._unwritten_bytes - self._batch_bytes
-        return free - size - ENTRY_OVERHEAD_BYTES >= headroom
+        return self._room - self._unwritten_bytes - self._batch_bytes - size >= headroom
 
     # Records --------------------------------------------------------------------------------------------------------
 
     def append(self, events: Sequence[Event], cause: str, wall_ms: int, *, new_work: bool) -> Applied | None:
         """Stamp, encode and apply a record. None, and nothing happened: no events, or no room on the disk for them."""
+        if not events:
+            return None
         record = Record(max(self.state.at, wall_ms), cause, tuple(events))
         payload = encode_record(record)
-        if not events or not self._fits(len(payload), HEADROOM_BYTES if new_work else 0):
+        size = footprint(len(payload), 1)
+        if not self._fits(size, HEADROOM_BYTES if new_work else 0):
             return None
         applied = Applied(Index(self.last_index + 1), record)
         apply(self.state, applied.index, payload, record)
         self._batch.append((EntryKind.RECORD, payload))
-        self._batch_bytes += len(payload) + ENTRY_OVERHEAD_BYTES
+        self._batch_bytes += size
         self._uncommitted.append(applied)
         self._count(record, payload)
         return applied

@@ -14,6 +14,7 @@ from slimjobs.core.orchestrators.ports import (
     Changed,
     Create,
     Created,
+    Expire,
     Listed,
     Missing,
     Phase,
@@ -138,6 +139,30 @@ async def test_a_disk_that_refuses_is_unavailable_and_nothing_was_done(tmp_path:
         assert (await world.run(job)).phase is Phase.SUCCEEDED
 
 
+async def test_what_does_not_run_is_deleted_even_if_nothing_can_be_written(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        job = await world.run(a_job("true"))
+        (tmp_path / "objects" / f"{job.name}.new").mkdir()
+        assert await world.delete(job) == Accepted()
+        await world.gone(job)
+
+
+async def test_an_end_that_the_disk_refused_is_written_when_it_takes_it_again(tmp_path: Path) -> None:
+    async with a_world(tmp_path / "runner") as world:
+        job = await world.start(a_script(f"while ! [ -e {tmp_path}/go ]; do sleep 0.01; done"))
+        await world.reached(job, Phase.RUNNING)
+        blocked = tmp_path / "runner" / "objects" / f"{job.name}.new"
+        blocked.mkdir()
+        (tmp_path / "go").touch()
+        assert await world.runner.carry_out(Expire(job.run, job.name, job.uid, 60)) == Unavailable(
+            "the runner's disk: Is a directory"
+        )
+        await trio.sleep(0.2)
+        assert world.jobs[job.name].phase is Phase.RUNNING
+        blocked.rmdir()
+        assert (await world.ended(job)).phase is Phase.SUCCEEDED
+
+
 async def test_objects_survive_a_restart_as_they_were_acknowledged(tmp_path: Path) -> None:
     async with a_world(tmp_path) as world:
         waiting = await world.create(a_job("true"))
@@ -171,7 +196,7 @@ async def test_a_watcher_sees_a_list_then_every_change_in_order(tmp_path: Path) 
         assert isinstance(world.seen[0], Listed)
         assert [type(seen) for seen in world.seen[1:]] == [Changed] * (len(world.seen) - 2) + [Vanished]
         phases = [seen.job.phase for seen in world.seen[1:-1] if isinstance(seen, Changed)]
-        assert phases == [Phase.SUSPENDED, Phase.PENDING, Phase.RUNNING, Phase.SUCCEEDED, Phase.SUCCEEDED]
+        assert phases == [Phase.SUSPENDED, Phase.PENDING, Phase.RUNNING, Phase.SUCCEEDED]
 
 
 async def test_a_watcher_that_is_too_slow_gets_a_new_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,9 @@ from slimjobs.core.orchestrators.process import ProcessRunner, RunnerSettings, o
 from slimjobs.eventlog.events.definitions import Definition, EnvironmentVariable
 from slimjobs.eventlog.events.runs import RunId, job_object_name
 
+PATIENCE_SECONDS = 60
+"""After so long a test hangs; what has to be quick says so itself."""
+
 QUICK = RunnerSettings(backoff_seconds=0.05, grace_seconds=5)
 
 
@@ -62,7 +65,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-async def until(condition: Callable[[], bool], within_seconds: float = 10) -> None:
+async def until(condition: Callable[[], bool], within_seconds: float = PATIENCE_SECONDS) -> None:
     with trio.fail_after(within_seconds):
         while not condition():  # noqa: ASYNC110  # processes and files set no event
             await trio.sleep(0.002)
@@ -104,7 +107,7 @@ class World:
 
     async def sees(self, condition: Callable[[], bool]) -> None:
         """Wait until what was observed fulfils the condition."""
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE_SECONDS):
             while not condition():
                 await self._news.wait()
 
@@ -143,7 +146,7 @@ class World:
 
     async def has_written(self, job: ObservedJob, text: bytes) -> None:
         """Wait until this is the output of a job that runs."""
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_SECONDS):
             while await self.output(job) != text:  # noqa: ASYNC110  # what is tested is reading, not following
                 await trio.sleep(0.005)
 

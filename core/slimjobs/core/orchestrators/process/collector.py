@@ -21,7 +21,7 @@ _DISK_AGAIN_MS: Final = 1000
 class Collector:
     """Removes objects when they are due."""
 
-    def __init__(self, remove: Callable[[str, str], Awaitable[None]], now_ms: Callable[[], int]) -> None:
+    def __init__(self, remove: Callable[[str, str], Awaitable[object]], now_ms: Callable[[], int]) -> None:
         self._remove = remove
         self._now_ms = now_ms
         self._due: dict[str, int] = {}
@@ -53,7 +53,7 @@ class Collector:
             _log.error("object not collected", name=name, error=str(error))
             self._plan(self._now_ms() + _DISK_AGAIN_MS, name, uid)
         else:
-            del self._due[uid]
+            self._due.pop(uid, None)
 
     def _plan(self, at_ms: int, name: str, uid: str) -> None:
         self._due[uid] = at_ms

@@ -68,7 +68,7 @@ _RESET = (*_NOT_FOR_US, signal.SIGPIPE, signal.SIGXFSZ)
 # The guard ------------------------------------------------------------------------------------------------------------
 
 
-def main(control_fd: int, lock_fd: int | None) -> None:
+def main(control_fd: int, lock_fd: int | None = None) -> None:
     """Fork keepers until the node is gone, then wait until everything else is."""
     for fd in (control_fd, lock_fd):
         if fd is not None:
@@ -412,7 +412,3 @@ def _kill(pids: set[int]) -> None:
 def _kill_group(pid: int, signum: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signum)
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else None)

@@ -58,12 +58,12 @@ class Workplace:
     now_ms: Callable[[], int]
     closing: trio.Event
 
-    async def remove(self, name: str, uid: str) -> None:
-        """Remove an object and its outputs. OSError if the disk refuses."""
-        run = self.store.get(name, uid)
-        if run is not None:
-            await self.store.remove(name, uid)
+    async def remove(self, name: str, uid: str) -> bool:
+        """Remove an object and its outputs, if it is there and removable. OSError if the disk refuses."""
+        run = await self.store.remove(name, uid)
+        if run is not None and run.attempts:
             await trio.to_thread.run_sync(self.outputs.remove, uid, [attempt.number for attempt in run.attempts])
+        return run is not None
 
 
 class Pursuit:

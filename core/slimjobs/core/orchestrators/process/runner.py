@@ -117,7 +117,7 @@ class ProcessRunner:
                 case Expire(ttl_seconds=ttl_seconds):
                     return await self._change(effect, lambda run: expiring(run, ttl_seconds))
                 case Delete():
-                    return await self._change(effect, deleted)
+                    return await self._delete(effect)
         except OSError as error:
             return Unavailable(f"the runner's disk: {error.strerror or error}")
 
@@ -178,6 +178,12 @@ class ProcessRunner:
         )
         run = await self._at.store.add(asked)
         return Created(observed(run)) if run.uid == asked.uid else AlreadyExists(observed(run))
+
+    async def _delete(self, effect: Delete) -> Outcome:
+        # What does not run goes at once, even from a full disk; the rest is marked first, and goes when it is gone.
+        if await self._at.remove(effect.name, effect.uid):
+            return Accepted()
+        return await self._change(effect, deleted)
 
     async def _change(self, effect: Release | Expire | Delete, step: Step) -> Outcome:
         run = await self._at.store.change(effect.name, effect.uid, step)

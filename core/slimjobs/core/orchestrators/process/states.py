@@ -92,6 +92,11 @@ class RunObject(msgspec.Struct, frozen=True):
         return self.stage is Stage.RUNNING and self.attempts[-1].ended_at_ms is None
 
     @property
+    def removable(self) -> bool:
+        """Whether nothing runs of it, nor may any more."""
+        return not self.running and (self.ending or self.stage not in ACTIVE)
+
+    @property
     def last_attempt(self) -> int:
         """The number of the latest attempt; 0 if there was none."""
         return self.attempts[-1].number if self.attempts else 0

@@ -66,15 +66,16 @@ class ObjectStore:
                 await self._write(changed)
             return changed
 
-    async def remove(self, name: str, uid: str) -> None:
-        """Remove the object if it is there. OSError if the disk refuses."""
+    async def remove(self, name: str, uid: str) -> RunObject | None:
+        """Remove the object if it is there and removable: as it was last. OSError if the disk refuses."""
         async with self._lock(name):
             run = self.get(name, uid)
-            if run is None:
-                return
+            if run is None or not run.removable:
+                return None
             await trio.to_thread.run_sync(self._files.remove, name, limiter=self._disk)
             del self._objects[name]
             self._watchers.publish(Vanished(observed(run)))
+            return run
 
     async def _write(self, run: RunObject) -> None:
         await trio.to_thread.run_sync(self._files.write, run, limiter=self._disk)

@@ -73,18 +73,18 @@ class Guard:
 
     async def _send(self, fd: int) -> None:
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fd.to_bytes(4, sys.byteorder))]
-        for last in (False, True):
+        for _ in range(2):
             await self.start()
             assert self._control is not None
+            assert self._process is not None
+            process = self._process
             try:
                 await self._control.sendmsg([b"F"], rights)
                 return
-            except (BrokenPipeError, ConnectionResetError):
-                # It was killed, and may not even be a zombie yet.
-                if last:
-                    raise
-                assert self._process is not None
-                await trio.to_thread.run_sync(self._wait, self._process)
+            except (BrokenPipeError, ConnectionResetError, trio.ClosedResourceError):
+                # It was killed, and may not even be a zombie yet; or another attempt saw that first.
+                await trio.to_thread.run_sync(self._wait, process)
+        raise BrokenPipeError("the guard was killed twice")
 
     async def _start(self) -> None:
         if self._control is not None:

@@ -1,7 +1,8 @@
 """The guard: a small process beside the node that starts what the node asks for, and lets none of it outlive the node.
 
-Stands below `guarding.py`, which starts this file as a program and is its only peer. It needs nothing but the standard
-library, and little of that, so that it stays small: `_socket` instead of `socket` saves 1 MiB.
+Stands below `attempts.py`, which starts it and is its only peer. It is one file and needs nothing but the standard
+library, and little of that, so that it starts without our packages and stays small: `_socket` instead of `socket` saves
+1 MiB.
 
     node --- control ---> guard            one byte and one descriptor: "fork a keeper for this channel"
     node <-- channel ---> keeper           one each attempt: the request, then commands; reports as lines of text
@@ -52,7 +53,7 @@ after knows what was overwritten meanwhile.
 
 _READ_BYTES = 65536
 # What floods beyond the head is read at no more than this pace (64 KiB a pause, some 60 MB/s): the pipe then slows the
-# process that floods, and the other core's worth of time stays with the node.
+# process that floods, and the time that it would have burnt stays with the node.
 _FLOOD_PAUSE_SECONDS = 0.001
 
 _PR_SET_PDEATHSIG = 1
@@ -99,10 +100,12 @@ def _serve(control: socket, keepers: set[int]) -> None:
             message, ancillary, _, _ = control.recvmsg(1, CMSG_LEN(4))
             if not message:
                 return
-            channel = int.from_bytes(ancillary[0][2][:4], sys.byteorder)
-            os.set_inheritable(channel, False)  # a job must not speak to the node in its keeper's name
-            keepers |= _fork_keeper(channel, control, deaths)
-            os.close(channel)
+            # Out of descriptors, none arrives; the node then finds its channel closed.
+            for _, _, rights in ancillary:
+                channel = int.from_bytes(rights[:4], sys.byteorder)
+                os.set_inheritable(channel, False)  # a job must not speak to the node in its keeper's name
+                keepers |= _fork_keeper(channel, control, deaths)
+                os.close(channel)
 
 
 def _fork_keeper(channel: int, control: socket, deaths: int) -> set[int]:
@@ -118,6 +121,8 @@ def _fork_keeper(channel: int, control: socket, deaths: int) -> set[int]:
         control.close()
         os.close(deaths)
         keep(channel)
+    except OSError as error:
+        sys.stderr.write(f"slimjobs: an attempt was lost: {error}\n")
     finally:
         os._exit(0)
 

@@ -123,7 +123,7 @@ class Pursuit:
     async def _stop_when_due(self, attempt: Attempt, run: RunObject) -> None:
         """Stop the attempt when the object is to go, its deadline has passed, or the node closes."""
         await self._wait(run.deadline_ms)
-        self._overdue = self._passed(run.deadline_ms)
+        self._overdue = not self._interrupted.is_set()
         attempt.terminate()
         grace_seconds = self._at.settings.grace_seconds
         with trio.move_on_after(grace_seconds):

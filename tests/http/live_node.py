@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -36,7 +36,15 @@ from slimjobs.eventlog.events.definitions import Definition, Source
 from slimjobs.eventlog.events.runs import RunId
 from slimjobs.eventlog.raft import Start
 from slimjobs.eventlog.raft.types import Membership, NodeId
-from slimjobs.eventlog.storage.requests import DiskRequest, Persist, Persisted, SnapshotHeader, SnapshotRefused
+from slimjobs.eventlog.storage.errors import StorageError
+from slimjobs.eventlog.storage.requests import (
+    DiskAnswer,
+    DiskRequest,
+    Persist,
+    Persisted,
+    SnapshotHeader,
+    SnapshotRefused,
+)
 from slimjobs.projections.state import State
 
 ROOM = 1 << 30
@@ -47,17 +55,19 @@ class MemoryDisk:
 
     def __init__(self) -> None:
         self.room = ROOM
-        self._node: Node | None = None
+        self._deliver: Callable[[Sequence[DiskAnswer]], None] = lambda _: None
 
-    def serve(self, node: Node) -> None:
-        self._node = node
+    def start(
+        self, deliver: Callable[[Sequence[DiskAnswer]], None], failed: Callable[[StorageError], None]
+    ) -> MemoryDisk:
+        self._deliver = deliver
+        return self
 
     def submit(self, request: DiskRequest) -> None:
         if isinstance(request, Persist):
-            assert self._node is not None
-            self._node.disk_answered([Persisted(request.ticket, self.room)])
+            self._deliver([Persisted(request.ticket, self.room)])
 
-    def write_snapshot(self, header: SnapshotHeader) -> NoSnapshot:
+    def snapshot_writer(self, header: SnapshotHeader) -> NoSnapshot:
         return NoSnapshot(header)
 
 
@@ -133,8 +143,7 @@ async def live_node(
     start = Start(id=NodeId(1), seed=7, membership=Membership((NodeId(1),)))
     machine = Machine(start, State(), ROOM, "cluster", MachineSettings(limits=limits or Limits()))
     disk, objects = MemoryDisk(), Objects()
-    node = Node(machine, disk, objects, SystemClock())
-    disk.serve(node)
+    node = Node(machine, disk.start, objects, SystemClock())
     async with trio.open_nursery() as nursery:
         await nursery.start(node.run)
         declared = {name: Declared(definition, Source.CONFIGURATION) for name, definition in definitions}

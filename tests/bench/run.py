@@ -1,0 +1,44 @@
+"""`make bench`: every number that this project promises, measured here and now, as a table.
+
+    python tests/bench/run.py [PART ...]      parts: see PARTS; all of them without one
+
+Numbers of different machines, or of one at different times, do not compare; ratios within one run do.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from slimjobs.deploy.assembly import SWITCH_INTERVAL_SECONDS
+from tests.bench import callers, memory, over_http, queue_lengths, recovery, starting
+from tests.bench.table import Row, print_table
+
+PARTS: Final[Mapping[str, tuple[str, Callable[[], list[Row]]]]] = {
+    "memory": ("Memory of the whole node", memory.main),
+    "callers": ("Triggers at the machine's caller, without HTTP", callers.main),
+    "http": ("Over HTTP, 64 clients", over_http.main),
+    "starting": ("From a trigger to a process", starting.main),
+    "recovery": ("Starting on a log of 300,000 records", recovery.main),
+    "queue": ("Short and long queues", queue_lengths.main),
+}
+
+
+def main() -> None:
+    """Run the parts that were asked for."""
+    asked = sys.argv[1:] or list(PARTS)
+    if unknown := [part for part in asked if part not in PARTS]:
+        sys.exit(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    for number, part in enumerate(asked, 1):
+        title, measure = PARTS[part]
+        print(f"[{number}/{len(asked)}] {title} ...", file=sys.stderr, flush=True)
+        print_table(title, measure())
+
+
+if __name__ == "__main__":
+    main()

@@ -36,7 +36,11 @@ def main() -> list[Row]:
         scan_seconds = _scan(directory)
         start_seconds = trio.run(_start, directory)
     return [
-        Row("recovery: scan", f"{RECORDS / scan_seconds:,.0f} records/s", "at least 300,000"),
+        Row(
+            "recovery: every byte checked, every entry read",
+            f"{RECORDS / scan_seconds:,.0f} records/s",
+            "at least 300,000",
+        ),
         Row("recovery: scan, fold and election", f"{RECORDS / start_seconds:,.0f} records/s", "at least 100,000"),
     ]
 
@@ -65,7 +69,9 @@ def _decisions() -> Iterator[tuple[Event, ...]]:
 def _scan(directory: Path) -> float:
     begun = time.perf_counter()
     storage = Storage.open(DirectoryOnDisk(directory), secrets.token_hex(16))
+    found = sum(1 for _ in storage.entries(Index(1)))
     taken = time.perf_counter() - begun
+    assert found == RECORDS + 2, found
     storage.close()
     return taken
 

@@ -52,8 +52,12 @@ def _status_kib(pid: int, name: str) -> int:
 
 
 def _children(pid: int) -> list[int]:
-    listed = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    listed = [int(each) for tasks in Path(f"/proc/{pid}/task").iterdir() for each in _words(tasks / "children")]
     return listed + [below for child in listed for below in _children(child)]
+
+
+def _words(file: Path) -> list[str]:
+    return file.read_text().split()
 
 
 DEFINITIONS: Mapping[str, Any] = {

@@ -5,8 +5,8 @@ committed. The package knows no clock, no chance but its seed, no disk, no netwo
 Structure and words are those of the paper and of etcd's raft (`step`, `tick`, `ready`, `Progress`, pre-vote and
 check-quorum together), with asynchronous writes: a message that depends on the disk is withheld until `persisted`.
 
-Read `types`, `messages`, `options` and `ready` first, then `state`, `election`, `following` and `leading` beside the
-paper's figure 2, `core` last. Tools are `terms`, `log`, `membership`, `progress`, `quorum`, `reads`, `durability`.
+Read `types`, `messages`, `options` and `ready` first, then `state`, `election`, `following`, `leading`, `replication`
+beside the paper's figure 2, and `core` last. The others are their tools.
 """
 
 from slimjobs.eventlog.raft.core import Raft

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from slimjobs.eventlog.raft import election, following, leading
+from slimjobs.eventlog.raft import election, following, leading, replication
 from slimjobs.eventlog.raft.messages import (
     Append,
     AppendAnswer,
@@ -40,7 +40,11 @@ HEARD: Final[Mapping[Role, frozenset[type[Message]]]] = {
 
 
 class Raft(State):
-    """One node of the consensus. No call blocks, reads a clock or touches a disk."""
+    """One node of the consensus. No call blocks, reads a clock or touches a disk.
+
+    To be read at any time: `role`, `term`, `leader` (0: unknown), `membership`, `commit`, `applied`, `last_index`,
+    `log.term_at(index)`, `transferee`, and on a leader `progress` (of each follower `match` and `silent_ticks`).
+    """
 
     def __init__(self, start: Start, options: Options) -> None:
         super().__init__(start, options)
@@ -141,11 +145,11 @@ class Raft(State):
     def _dispatch(self, message: Message) -> None:
         match message:
             case AppendAnswer():
-                leading.on_append_answer(self, message)
+                replication.on_append_answer(self, message)
             case Append():
                 following.on_append(self, message)
             case HeartbeatAnswer():
-                leading.on_heartbeat_answer(self, message)
+                replication.on_heartbeat_answer(self, message)
             case Heartbeat():
                 following.on_heartbeat(self, message)
             case CommitNotice():
@@ -197,7 +201,7 @@ class Raft(State):
     def ready(self) -> Ready | None:
         """Everything new, each thing once; None if there is nothing."""
         if self.role is Role.LEADER:
-            leading.broadcast(self)
+            replication.broadcast(self)
         committed_entries, load, messages = self.log.take_committed(), self._next_load(), self.disk.take_outbox()
         reads, lost_reads = self.reads.take()
         snapshot, self.snapshot = self.snapshot, None

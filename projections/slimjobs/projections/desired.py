@@ -1,7 +1,7 @@
 """What the committed log wants of the world: which objects should exist, and in which condition.
 
-Effects follow the committed log only (design §3), while the state runs ahead with records that are not committed yet; so
-this is a small fold of its own, taken further when records commit.
+Effects follow the committed log only (design §3), while the state runs ahead with records that are not committed yet;
+so this is a small fold of its own, taken further when records commit.
 """
 
 from __future__ import annotations

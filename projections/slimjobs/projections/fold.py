@@ -1,8 +1,8 @@
 """The fold: what each event does to the state. Total on logs that `decide` wrote; anything else is a broken log.
 
-One function an event, and a table of them. Nothing here knows a clock, a setting or a rule about what may be asked: that
-was decided before the event was written. The one thing that time does by itself is that idempotency keys are forgotten
-24 hours (by the log's time) after their use.
+One function an event, and a table of them. Nothing here knows a clock, a setting or a rule about what may be asked:
+that was decided before the event was written. The one thing that time does by itself is that idempotency keys are
+forgotten 24 hours (by the log's time) after their use.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from slimjobs.eventlog.events.cluster import (
     DependencyChanged,
 )
 from slimjobs.eventlog.events.definitions import Overrides
-from slimjobs.eventlog.events.record import Record, extend_chain
+from slimjobs.eventlog.events.record import Event, Record, extend_chain
 from slimjobs.eventlog.events.runs import (
     AttemptEnded,
     AttemptStarted,
@@ -74,13 +74,23 @@ class BrokenLog(Exception):
 
 
 def apply(state: State, index: Index, payload: bytes, record: Record) -> None:
-    """Fold one record, at this index of the log, into the state. `payload` is its encoded form, for the chain."""
+    """Fold one record, at this index of the log, into the state. `payload` is its encoded form, for the chain.
+
+    Raises `BrokenLog`; the state is of no use then.
+    """
     state.index = index
     state.at = record.at
     state.chain = extend_chain(state.chain, payload)
     _forget_keys(state, record.at)
     for event in record.events:
-        _FOLDS[type(event)](state, event)
+        try:
+            _FOLDS[type(event)](state, event)
+        except KeyError as missing:
+            raise _broken(state, event, f"names {missing}, which is unknown") from missing
+
+
+def _broken(state: State, event: Event, why: str) -> BrokenLog:
+    return BrokenLog(f"{type(event).__name__} at index {state.index} {why}: {event}")
 
 
 def _forget_keys(state: State, at: int) -> None:
@@ -150,7 +160,7 @@ def enter_queue(state: State, run: RunId, packed: bytes, queued: QueuedRun) -> N
     version = state.versions[numbers.definition]
     version.runs += 1
     queue = state.queues[version.name]
-    queue.order.restore(numbers.ordinal, run)
+    queue.order.join(numbers.ordinal, run)
     state.queued[run] = packed
     if queued.overrides != _NO_OVERRIDES:
         state.queued_override_bytes += len(_encode(queued.overrides))
@@ -166,6 +176,8 @@ def enter_queue(state: State, run: RunId, packed: bytes, queued: QueuedRun) -> N
 
 
 def _enqueued(state: State, event: RunEnqueued) -> None:
+    if (known := state.run_state(event.run)) is not None:
+        raise _broken(state, event, f"is of a run that is {known}")
     queued = QueuedRun(event.job, event.overrides, event.path)
     ordinal = state.queue_of(event.definition).order.next_ordinal
     packed = pack_queued(ordinal, state.at, state.index, event.definition, queued)
@@ -173,9 +185,7 @@ def _enqueued(state: State, event: RunEnqueued) -> None:
 
 
 def _leave_queue(state: State, run: RunId) -> tuple[bytes, QueuedRun]:
-    packed = state.queued.pop(run, None)
-    if packed is None:
-        raise BrokenLog(f"run {run.hex()} at index {state.index} is not queued")
+    packed = state.queued.pop(run)
     queued, numbers = unpack_queued(packed), queued_numbers(packed)
     queue = state.queue_of(numbers.definition)
     queue.order.remove(numbers.ordinal)
@@ -211,6 +221,7 @@ def _admitted(state: State, event: RunAdmitted) -> None:
         queued.overrides,
         queued.path,
         numbers.at,
+        numbers.ordinal,
         state.next_admission,
         state.at,
     )
@@ -233,7 +244,7 @@ def enter_active(state: State, run: Run) -> None:
 def _active(state: State, event: Any) -> Run:
     run = state.active.get(event.run)
     if run is None or type(event) not in RUN_STATES[RunState.BOUND if run.uid else RunState.ADMITTED]:
-        raise BrokenLog(f"{type(event).__name__} of run {event.run.hex()} at index {state.index} cannot follow")
+        raise _broken(state, event, f"is of a run that is {state.run_state(event.run)}")
     _remember(run, HistoryEvent(state.index, state.at, event))
     return run
 
@@ -306,7 +317,7 @@ def _deleted(state: State, event: RunDeleted) -> None:
         return
     run = state.left_queue(event.run)
     if run is None:
-        raise BrokenLog(f"run {event.run.hex()} at index {state.index} is in no list")
+        raise _broken(state, event, "is of a run that is in no list")
     held_slot = run.ended_at < 0
     queue = state.queue_of(run.definition)
     if run.uid:
@@ -325,9 +336,7 @@ def enter_deleted(state: State, deleted: DeletedRun) -> None:
 
 
 def _gone(state: State, event: RunGone) -> None:
-    deleted = state.deleted.pop(event.run, None)
-    if deleted is None:
-        raise BrokenLog(f"run {event.run.hex()} at index {state.index} is not being deleted")
+    deleted = state.deleted.pop(event.run)
     if deleted.holds_slot:
         del state.queues[deleted.queue].holders[deleted.run]
     _drop_queue_if_unused(state, deleted.queue)
@@ -335,19 +344,25 @@ def _gone(state: State, event: RunGone) -> None:
 
 def _expired(state: State, event: RunsExpired) -> None:
     for each in event.runs:
-        packed = state.finished.get(each)
-        if packed is None:
-            raise BrokenLog(f"run {each.hex()} at index {state.index} has not ended")
-        _leave_lists(state, decode_run(packed), deleted=False)
+        _leave_lists(state, decode_run(state.finished[each]), deleted=False)
 
 
 def _leave_lists(state: State, run: Run, *, deleted: bool) -> None:
     state.finished.pop(run.run, None)
     state.queue_of(run.definition).finished.pop(run.run, None)
-    while state.expiries and state.expiries[0][1] not in state.finished:
-        heapq.heappop(state.expiries)
+    _drop_stale_expiries(state)
     del state.jobs[run.job].admitted[run.admission]
     _depart(state, run.run, run.job, run.definition, deleted=deleted)
+
+
+# Runs also leave before they are due, and most do where lists are full: what is left of them is dropped when it comes
+# to the top, or all at once when it is most of the heap.
+def _drop_stale_expiries(state: State) -> None:
+    while state.expiries and state.expiries[0][1] not in state.finished:
+        heapq.heappop(state.expiries)
+    if len(state.expiries) > 2 * len(state.finished) + 64:
+        state.expiries = [expiry for expiry in state.expiries if expiry[1] in state.finished]
+        heapq.heapify(state.expiries)
 
 
 def _depart(state: State, run: RunId, job: str, definition: int, *, deleted: bool) -> None:

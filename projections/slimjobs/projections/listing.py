@@ -1,13 +1,15 @@
 """Lists and details of runs, out of the state: what readers are shown.
 
-A list has the queued runs in queue order, then the others, those admitted last first. A cursor names the last row shown,
-so that a page goes on where the one before ended, whatever has left meanwhile.
+A list has the queued runs in queue order, then the others, those admitted last first. A cursor names the last row
+shown, so that a page goes on where the one before ended, whatever has moved or left meanwhile: no run is shown twice.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from itertools import islice
+from typing import Final
 
 import msgspec
 
@@ -42,8 +44,13 @@ ROWS_IN_STATUS = 100
 
 
 class Cursor(msgspec.Struct, frozen=True):
-    """The last row shown: an ordinal of a queue, or an admission number (then the queues are done)."""
+    """How far a reader of a list has come: the last row shown of the queues, then the last admission number.
 
+    `first_news` is the admission number that was next when the first page was made: a run that was admitted since may
+    have been shown already, while it was queued.
+    """
+
+    first_news: int | None = None
     queue: str = ""
     ordinal: int = -1
     admission: int | None = None
@@ -53,13 +60,21 @@ class BadCursor(ValueError):
     """A cursor that no page gave."""
 
 
+_CURSOR: Final = re.compile(r"([0-9]{1,18})-([0-9]{1,18})-([0-9]{1,18})-(.*)")
+
+
 def parse_cursor(text: str) -> Cursor:
     """The cursor that a page gave as text. Raises `BadCursor`."""
-    kind, _, rest = text.partition("-")
-    number, _, queue = rest.partition("-")
-    if not number.isascii() or not number.isdecimal() or len(number) > 18 or kind not in ("q", "a"):
+    matched = _CURSOR.fullmatch(text)
+    if matched is None:
         raise BadCursor(text)
-    return Cursor(queue, int(number)) if kind == "q" else Cursor(admission=int(number))
+    first_news, admission, ordinals, queue = matched.groups()
+    return Cursor(int(first_news), queue, int(ordinals) - 1, int(admission) or None)
+
+
+def cursor_text(cursor: Cursor) -> str:
+    """The cursor as readers give it back."""
+    return f"{cursor.first_news}-{cursor.admission or 0}-{cursor.ordinal + 1}-{cursor.queue}"
 
 
 def page_of_runs(state: State, job: str, status: RunStatus | None, limit: int, after: Cursor) -> RunPage:
@@ -67,27 +82,44 @@ def page_of_runs(state: State, job: str, status: RunStatus | None, limit: int, a
     index = state.jobs.get(job)
     if index is None:
         return RunPage(())
+    if after.first_news is None:
+        after = msgspec.structs.replace(after, first_news=state.next_admission)
     found = list(islice(_rows(state, index, status, after), limit + 1))
     rows = tuple(row for _, row in found[:limit])
-    return RunPage(rows, found[limit - 1][0] if len(found) > limit else None)
+    return RunPage(rows, cursor_text(found[limit - 1][0]) if len(found) > limit else None)
 
 
-def _rows(state: State, index: JobIndex, status: RunStatus | None, after: Cursor) -> Iterator[tuple[str, RunRow]]:
-    if after.admission is None and status in (None, RunStatus.QUEUED):
-        for name in sorted(index.queued):
-            if name < after.queue:
-                continue
-            order = state.queues[name].order
-            for ordinal in index.queued[name].after(after.ordinal if name == after.queue else -1):
-                yield f"q-{ordinal}-{name}", queued_row(state, order.run_at(ordinal))
-    if status is RunStatus.QUEUED:
-        return
+def _rows(state: State, index: JobIndex, status: RunStatus | None, after: Cursor) -> Iterator[tuple[Cursor, RunRow]]:
+    if status in (None, RunStatus.QUEUED) and after.admission is None:
+        yield from _queued_rows(state, index, after)
+    if status is not RunStatus.QUEUED:
+        yield from _admitted_rows(state, index, status, after)
+
+
+def _queued_rows(state: State, index: JobIndex, after: Cursor) -> Iterator[tuple[Cursor, RunRow]]:
+    for name in sorted(index.queued):
+        if name < after.queue:
+            continue
+        order = state.queues[name].order
+        for ordinal in index.queued[name].after(after.ordinal if name == after.queue else -1):
+            yield Cursor(after.first_news, name, ordinal), queued_row(state, order.run_at(ordinal))
+
+
+def _admitted_rows(
+    state: State, index: JobIndex, status: RunStatus | None, after: Cursor
+) -> Iterator[tuple[Cursor, RunRow]]:
     for admission in reversed(index.admitted):
         if after.admission is not None and admission >= after.admission:
             continue
         run = state.left_queue(index.admitted[admission])
-        if run is not None and status in (None, run.status):
-            yield f"a-{admission}-", admitted_row(run)
+        if run is not None and status in (None, run.status) and not _shown_as_queued(state, run, after):
+            yield msgspec.structs.replace(after, admission=admission), admitted_row(run)
+
+
+def _shown_as_queued(state: State, run: Run, after: Cursor) -> bool:
+    if after.first_news is None or run.admission < after.first_news:
+        return False
+    return (state.versions[run.definition].name, run.ordinal) <= (after.queue, after.ordinal)
 
 
 def queued_row(state: State, run: RunId) -> RunRow:
@@ -112,6 +144,14 @@ def admitted_row(run: Run) -> RunRow:
         run.reason,
         run.attempt,
     )
+
+
+def status_of(state: State, run: RunId) -> RunStatus | None:
+    """The status of a run in the lists; None for another."""
+    if run in state.queued:
+        return RunStatus.QUEUED
+    found = state.left_queue(run)
+    return None if found is None else found.status
 
 
 def detail_of_run(state: State, run: RunId, observed: Collection[str]) -> RunDetail | None:

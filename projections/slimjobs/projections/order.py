@@ -31,16 +31,12 @@ class Lane:
     def __bool__(self) -> bool:
         return bool(self._masks)
 
-    def __len__(self) -> int:
-        return sum(mask.bit_count() for mask in self._masks.values())
-
     def append(self, ordinal: int) -> None:
         """Add an ordinal higher than every one before."""
         chunk = ordinal >> CHUNK_BITS
-        if chunk not in self._masks:
-            self._masks[chunk] = 0
+        if not self._chunks or self._chunks[-1] != chunk:
             self._chunks.append(chunk)
-        self._masks[chunk] |= 1 << (ordinal & _OFFSET)
+        self._masks[chunk] = self._masks.get(chunk, 0) | 1 << (ordinal & _OFFSET)
 
     def remove(self, ordinal: int) -> None:
         """Take an ordinal out that is in."""
@@ -50,13 +46,13 @@ class Lane:
             self._masks[chunk] = mask
             return
         del self._masks[chunk]
-        while self._chunks and self._chunks[0] not in self._masks:
-            self._chunks.popleft()
+        self._drop_emptied()
 
-    def first(self) -> int:
-        """The lowest ordinal; there must be one."""
-        chunk = self._chunks[0]
-        return (chunk << CHUNK_BITS) | _lowest(self._masks[chunk])
+    def before(self, ordinal: int) -> int:
+        """How many ordinals are below the given one: one step a chunk."""
+        end = ordinal >> CHUNK_BITS
+        whole = sum(mask.bit_count() for chunk, mask in self._masks.items() if chunk < end)
+        return whole + (self._masks.get(end, 0) & ((1 << (ordinal & _OFFSET)) - 1)).bit_count()
 
     def after(self, ordinal: int) -> Iterator[int]:
         """The ordinals above the given one, in order."""
@@ -68,6 +64,14 @@ class Lane:
             if chunk == start:
                 mask &= ~((2 << (ordinal & _OFFSET)) - 1)
             yield from _ordinals(chunk, mask)
+
+    # Emptied chunks are kept in the deque until they come to its front, or until they are most of it: behind one run
+    # that waits for long, any number may come and go.
+    def _drop_emptied(self) -> None:
+        while self._chunks and self._chunks[0] not in self._masks:
+            self._chunks.popleft()
+        if len(self._chunks) > 2 * len(self._masks) + 64:
+            self._chunks = deque(chunk for chunk in self._chunks if chunk in self._masks)
 
 
 class QueueOrder:
@@ -84,17 +88,8 @@ class QueueOrder:
         self._ids: dict[int, bytearray] = {}
         self._tree = array("I", [0])
 
-    def __len__(self) -> int:
-        return self.length
-
-    def append(self, run: RunId) -> int:
-        """Let a run join at the end; gives its ordinal."""
-        ordinal = self.next_ordinal
-        self.restore(ordinal, run)
-        return ordinal
-
-    def restore(self, ordinal: int, run: RunId) -> None:
-        """Let a run join at this ordinal, which is higher than every one before."""
+    def join(self, ordinal: int, run: RunId) -> None:
+        """Let a run join at this ordinal, which is higher than every one before: `next_ordinal`, or as it was saved."""
         chunk, offset = ordinal >> CHUNK_BITS, ordinal & _OFFSET
         if chunk not in self._masks:
             self._masks[chunk] = 0
@@ -174,10 +169,11 @@ class QueueOrder:
         if self.first_chunk - self._base <= max(64, len(self._tree) // 2):
             return
         self._base = self.first_chunk
-        self._tree = array("I", [0])
-        for chunk in range(self._base, last + 1):
-            self._grow(chunk)
-            self._count(chunk, self._masks.get(chunk, 0).bit_count())
+        counts = (self._masks.get(chunk, 0).bit_count() for chunk in range(self._base, last + 1))
+        self._tree = tree = array("I", [0, *counts])
+        for node in range(1, len(tree)):
+            if (above := node + (node & -node)) < len(tree):
+                tree[above] += tree[node]
 
 
 def _lowest(mask: int) -> int:

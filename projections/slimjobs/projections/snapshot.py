@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
@@ -154,8 +155,11 @@ def restore(frames: Iterable[bytes]) -> State:
     try:
         for table, row in _split(frames):
             _RESTORES[table](state, row)
-    except (msgspec.MsgspecError, KeyError, ValueError) as error:
+    except (msgspec.MsgspecError, LookupError, ValueError, struct.error) as error:
         raise UnreadableSnapshot(f"{type(error).__name__}: {error}") from error
+    # Those that hold a slot come before those that ended: only here admissions are not entered in their order.
+    for job in state.jobs.values():
+        job.admitted = dict(sorted(job.admitted.items()))
     return state
 
 

@@ -79,7 +79,10 @@ class HistoryEvent(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Run(msgspec.Struct, array_like=True):
-    """A run that has left its queue. `admission` numbers admissions in order; `attempt` is the latest one's number."""
+    """A run that has left its queue, where it had this `ordinal`.
+
+    `admission` numbers admissions in order; `attempt` is the latest one's number.
+    """
 
     run: RunId
     job: str
@@ -87,6 +90,7 @@ class Run(msgspec.Struct, array_like=True):
     overrides: Overrides
     path: str
     enqueued_at: int
+    ordinal: int
     admission: int
     admitted_at: int
     status: RunStatus = RunStatus.PENDING
@@ -161,7 +165,10 @@ class Queue:
 
 
 class JobIndex:
-    """Where the runs of one requested name are: ordinals by queue, and those that left a queue by admission number."""
+    """Where the runs of one requested name are: ordinals by queue, and those that left a queue by admission number.
+
+    Admission numbers only grow, so `admitted` is in their order.
+    """
 
     __slots__ = ("admitted", "queued")
 

@@ -55,7 +55,7 @@ class WhyKind(enum.StrEnum):
 
 
 class Why(msgspec.Struct, frozen=True, rename="pascal"):
-    """One reason. `ids` are runs that it is about, at most 10; `since` is when it began to hold, where that is known."""
+    """One reason. `ids` are runs that it is about, at most 10; `since` is when it began to hold, where known."""
 
     kind: WhyKind
     detail: str

@@ -6,6 +6,7 @@ A queued run waits for dependencies, for those ahead of it that could start, or 
 from __future__ import annotations
 
 from collections.abc import Collection
+from heapq import merge
 from itertools import islice
 
 from slimjobs.eventlog.events.runs import RunId, run_id_text
@@ -51,15 +52,14 @@ def _dependency_reason(state: State, name: str, enqueued_at: int, observed: bool
 def _ahead_reason(state: State, queue: Queue, ordinal: int, at: int, observed: Collection[str]) -> list[Why]:
     startable = [lane for names, lane in queue.lanes.items() if not not_ready(state, names, observed)]
     if len(startable) == len(queue.lanes):
-        count, first = queue.order.position(ordinal) - 1, queue.order.after(-1)
-        ids = [queue.order.run_at(each) for each in islice(first, min(count, IDS_SHOWN))]
+        count, ahead = queue.order.position(ordinal) - 1, queue.order.after(-1)
     else:
-        ahead = [each for lane in startable for each in lane.after(-1) if each < ordinal]
-        count, ids = len(ahead), [queue.order.run_at(each) for each in sorted(ahead)[:IDS_SHOWN]]
+        count, ahead = sum(lane.before(ordinal) for lane in startable), merge(*(lane.after(-1) for lane in startable))
     if not count:
         return []
     said = "1 run of this queue is ahead." if count == 1 else f"{count} runs of this queue are ahead."
-    return [Why(WhyKind.AHEAD, said, at, tuple(map(run_id_text, ids)))]
+    ids = (run_id_text(queue.order.run_at(each)) for each in islice(ahead, min(count, IDS_SHOWN)))
+    return [Why(WhyKind.AHEAD, said, at, tuple(ids))]
 
 
 def _cap_reason(state: State, queue: Queue) -> Why:

@@ -6,6 +6,8 @@ so what appeared since the list was begun is kept whatever the list says.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from slimjobs.core.decide.observing import Seen
 from slimjobs.core.orchestrators.ports import Changed, Listed, Observation, ObservedJob, Unobserved, Vanished
 from slimjobs.eventlog.events.runs import RunId
@@ -30,21 +32,30 @@ class Mirror:
         """The runs of which something was seen."""
         return tuple(self._seen)
 
-    def observe(self, cluster: str, observation: Observation, bound: set[RunId]) -> list[RunId]:
-        """Take an observation in; gives the runs that are worth a look. `bound` are those that must have an object."""
+    def observe(self, cluster: str, observation: Observation, bound: Callable[[], set[RunId]]) -> list[RunId]:
+        """Take an observation in; gives the runs that are worth a look. `bound` are those that must have an object.
+
+        As long as the cluster's id is not known (empty), any object may be ours; `keep_only` settles it.
+        """
         match observation:
             case Unobserved(detail):
                 self.synced, self.trouble = False, detail
                 self._since_list_began.clear()
                 return []
             case Listed(jobs):
-                return self._listed([job for job in jobs if job.cluster == cluster], bound)
-            case Changed(job) if job.cluster == cluster:
+                return self._listed([job for job in jobs if cluster in ("", job.cluster)], bound())
+            case Changed(job) if cluster in ("", job.cluster):
                 self.appeared(job)
                 return [job.run]
-            case Vanished(job) if job.cluster == cluster:
+            case Vanished(job) if cluster in ("", job.cluster):
                 return self._vanished(job)
         return []
+
+    def keep_only(self, cluster: str) -> None:
+        """The cluster's id is known: objects of others are none of ours."""
+        for run, seen in list(self._seen.items()):
+            if seen.job is not None and seen.job.cluster != cluster:
+                self.forget(run)
 
     def appeared(self, job: ObservedJob) -> None:
         """An object was seen: by the watch, or in the answer to a request."""
@@ -58,6 +69,7 @@ class Mirror:
     def forget(self, run: RunId) -> None:
         """Nothing is wanted of this run any more, and its object is gone."""
         self._seen.pop(run, None)
+        self._since_list_began.discard(run)
 
     def _vanished(self, job: ObservedJob) -> list[RunId]:
         before = self.seen(job.run).job

@@ -9,8 +9,8 @@
     Gone        there, deletion not accepted    Delete
     nothing     there                           Delete, once a read shows that the run really is unknown or ended
 
-Every effect is harmless however late and however often it arrives (design §5), so a plan made from what was seen a while
-ago may waste a request but cannot break a promise.
+Every effect is harmless however late and however often it arrives (design §5), so a plan made from what was seen a
+while ago may waste a request but cannot break a promise.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ nothing: what it learns about runs, the node machine turns into records.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgspec
@@ -25,6 +25,7 @@ from slimjobs.core.orchestrators.ports import (
     Job,
     Missing,
     Observation,
+    ObservedJob,
     Outcome,
     Rejected,
     Release,
@@ -34,7 +35,7 @@ from slimjobs.core.supervisor.mirror import Mirror
 from slimjobs.core.supervisor.plan import Step, plan
 from slimjobs.eventlog.events.record import Record
 from slimjobs.eventlog.events.runs import RunId
-from slimjobs.projections.desired import Desired, DesiredRun
+from slimjobs.projections.desired import Desired, DesiredRun, Wanted
 
 EFFECTS_AT_ONCE = 32
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 1, 30
@@ -75,6 +76,7 @@ class Supervisor:
         self._effects: dict[int, tuple[RunId, Effect]] = {}
         self._next_effect = 1
         self._to_look_at: dict[RunId, None] = dict.fromkeys(desired.runs)
+        self._crowded_out: dict[RunId, None] = {}
         self._retries: list[tuple[int, RunId]] = []
 
     # What happened --------------------------------------------------------------------------------------------------
@@ -90,9 +92,11 @@ class Supervisor:
 
     def observe(self, cluster: str, observation: Observation) -> None:
         """Take an observation in."""
-        bound = {run for run, desired in self.desired.runs.items() if desired.uid}
-        for run in self.mirror.observe(cluster, observation, bound):
+        for run in self.mirror.observe(cluster, observation, self._bound):
             self._to_look_at[run] = None
+
+    def _bound(self) -> set[RunId]:
+        return {run for run, desired in self.desired.runs.items() if desired.uid}
 
     def ended(self, effect_id: int, outcome: Outcome, now_ns: int, now_ms: int) -> RunId | None:
         """Take the outcome of an effect in; gives the run that it was about, None for an effect of an earlier life."""
@@ -112,7 +116,7 @@ class Supervisor:
             case Rejected(detail):
                 self._try_again(run, progress, detail, now_ns, now_ms)
                 return run
-            case AlreadyExists(job) if job.run != run:
+            case AlreadyExists(job) if not _is_ours(job, effect):
                 self._try_again(run, progress, f"'{job.name}' is taken by another object", now_ns, now_ms)
                 return run
             case Created(job) | AlreadyExists(job):
@@ -134,17 +138,31 @@ class Supervisor:
 
     # What to do -----------------------------------------------------------------------------------------------------
 
-    def look_again_at_everything(self) -> None:
-        """For a new leader: whatever is wanted or was seen is worth a look."""
+    def begin_to_lead(self, cluster: str) -> None:
+        """For a new leader of this cluster: whatever is wanted or was seen is worth a look."""
+        self.mirror.keep_only(cluster)
         self._to_look_at.update(dict.fromkeys([*self.desired.runs, *self.mirror.runs()]))
 
-    def due(self, now_ns: int) -> list[RunId]:
-        """The runs that are worth a look now; each is given once."""
+    def follow(self) -> None:
+        """For a node that does not lead: forget what is over; a new leader looks at everything anyway."""
+        for run in self._to_look_at:
+            self._forget_if_over(run)
+        self._to_look_at.clear()
+
+    def due(self, now_ns: int) -> Iterator[RunId]:
+        """The runs that are worth a look now, each once; then those that found too much under way, while there is room.
+
+        Take them one by one, and start what is to be done about one before the next is taken.
+        """
         while self._retries and self._retries[0][0] <= now_ns:
             self._to_look_at[heapq.heappop(self._retries)[1]] = None
         runs = list(self._to_look_at)
         self._to_look_at.clear()
-        return runs
+        yield from runs
+        while self._crowded_out and len(self._effects) < EFFECTS_AT_ONCE:
+            run = next(iter(self._crowded_out))
+            del self._crowded_out[run]
+            yield run
 
     def look_later(self, run: RunId) -> None:
         """Give this run again at the next call of `due`."""
@@ -175,18 +193,24 @@ class Supervisor:
         progress = self._progress.get(run, _NO_PROGRESS)
         if progress.under_way is not None:
             return Step.NOTHING
-        if desired is None and (seen.gone or seen.job is None):
-            self._progress.pop(run, None)
-            self.mirror.forget(run)
+        if self._forget_if_over(run) or progress.retry_at_ns > now_ns:
             return Step.NOTHING
-        if progress.retry_at_ns > now_ns or progress.rejected:
+        if progress.rejected and desired is not None and desired.wanted is Wanted.EXISTS:
             return Step.NOTHING
         return plan(desired, seen, progress.accepted)
+
+    def _forget_if_over(self, run: RunId) -> bool:
+        seen, progress = self.mirror.seen(run), self._progress.get(run, _NO_PROGRESS)
+        if run in self.desired.runs or progress.under_way is not None or not (seen.gone or seen.job is None):
+            return False
+        self._progress.pop(run, None)
+        self.mirror.forget(run)
+        return True
 
     def start(self, run: RunId, step: Step, wishes: Wishes) -> tuple[int, Effect] | None:
         """Begin a step: its effect with a number of its own; None when it has to wait or the run has moved on."""
         if len(self._effects) >= EFFECTS_AT_ONCE:
-            self.look_later(run)
+            self._crowded_out[run] = None
             return None
         effect = _effect(run, step, self.desired.runs.get(run), self.mirror.seen(run), wishes)
         if effect is None:
@@ -195,6 +219,10 @@ class Supervisor:
         self._effects[effect_id] = run, effect
         self._progress.setdefault(run, Progress()).under_way = effect_id
         return effect_id, effect
+
+
+def _is_ours(job: ObservedJob, effect: Effect) -> bool:
+    return isinstance(effect, Create) and (job.run, job.cluster) == (effect.job.run, effect.job.cluster)
 
 
 def _effect(run: RunId, step: Step, desired: DesiredRun | None, seen: Seen, wishes: Wishes) -> Effect | None:

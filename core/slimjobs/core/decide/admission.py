@@ -1,7 +1,7 @@
 """Who gets a slot. FIFO per definition among the runs whose dependencies are ready; never more than the cap.
 
-Admission follows at once from whatever makes it possible: in the same record as a trigger that finds a free slot, an end
-that frees one, a cap that rises; in the next one after a dependency became ready. So nobody waits who could run.
+Admission follows at once from whatever makes it possible: in the same record as a trigger that finds a free slot, an
+end that frees one, a cap that rises; in the next one after a dependency became ready. So nobody waits who could run.
 """
 
 from __future__ import annotations
@@ -32,9 +32,7 @@ def admit_next(state: State, queue: Queue, observed: Collection[str], free: int)
 
 def admit_everywhere(state: State, observed: Collection[str]) -> tuple[RunAdmitted, ...]:
     """Admit whoever can be, in every queue: for a new leader, and when dependencies changed."""
-    return tuple(
-        admitted for queue in state.occupying() for admitted in admit_next(state, queue, observed, queue.free)
-    )
+    return tuple(admitted for queue in state.occupying() for admitted in admit_next(state, queue, observed, queue.free))
 
 
 def with_consequences(

@@ -11,7 +11,7 @@ from slimjobs.eventlog.events.runs import RunId
 
 
 class Requested(msgspec.Struct, frozen=True):
-    """One run that a trigger asks for. `job` is a checked name; `pointer` says where in the body it stood ("" or "/3")."""
+    """One run that a trigger asks for. `job` is a checked name; `pointer` says where in the body it is ("" or "/3")."""
 
     run: RunId
     job: str
@@ -67,7 +67,7 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class Deleted(msgspec.Struct, frozen=True):
-    """The run is deleted. `promised`: nothing of it can start any more, surely; else the orchestrator has yet to say so."""
+    """The run is deleted. `promised`: surely nothing of it can start any more; else that is for the orchestrator to say."""
 
     promised: bool
 

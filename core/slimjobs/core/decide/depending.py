@@ -1,4 +1,4 @@
-"""Readiness of what runs depend on: it enters the log when it changes, so that who reads it later sees what was seen."""
+"""Readiness of what runs depend on: it enters the log when it changes, so who reads it later sees what was seen."""
 
 from __future__ import annotations
 

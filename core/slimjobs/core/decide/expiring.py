@@ -1,4 +1,4 @@
-"""What time does: ended runs leave the lists when their time to live is over. It too is a record, never a clock in a fold."""
+"""What time does: ended runs leave the lists when their time to live is over. That too is a record, as all is."""
 
 from __future__ import annotations
 

@@ -60,9 +60,7 @@ def _progress(run: Run, job: ObservedJob) -> tuple[Event, ...]:
         if attempt.number > run.attempt:
             events.append(AttemptStarted(run.run, attempt.number, attempt.started_at_ms))
         if attempt.ended_at_ms is not None and _end_is_news(run, attempt):
-            ended = AttemptEnded(
-                run.run, attempt.number, attempt.ended_at_ms, attempt.exit_code, attempt.reason
-            )
+            ended = AttemptEnded(run.run, attempt.number, attempt.ended_at_ms, attempt.exit_code, attempt.reason)
             events.append(ended)
     if job.phase is Phase.WAITING_FOR_IMAGE and run.status is not RunStatus.IMAGE_PULL_BACK_OFF:
         events.append(ImageNotPulled(run.run, job.detail))

@@ -1,4 +1,4 @@
-"""Why a command or a query is refused: values that a person can act on, made where the rule is and shown alike everywhere."""
+"""Why a command or a query is refused: values that a person can act on, made where the rule is, shown alike by all."""
 
 from __future__ import annotations
 
@@ -106,9 +106,10 @@ class OutcomeUnknown(msgspec.Struct, frozen=True):
 
     @property
     def detail(self) -> str:
-        return "Whether this was done cannot be known now. Look it up by its id, or repeat it with the same Idempotency-Key."
+        return (
+            "Whether this was done cannot be known now. Look it up by its id, or repeat it with the same "
+            "Idempotency-Key."
+        )
 
 
-Refusal = (
-    Invalid | Forbidden | UnknownRun | QueueFull | TooManyKeys | KeyReused | NoRoom | NoLeader | OutcomeUnknown
-)
+Refusal = Invalid | Forbidden | UnknownRun | QueueFull | TooManyKeys | KeyReused | NoRoom | NoLeader | OutcomeUnknown

@@ -28,6 +28,7 @@ from slimjobs.core.decide.refusals import (
 from slimjobs.eventlog.events.definitions import Overrides, Visibility
 from slimjobs.eventlog.events.record import Event
 from slimjobs.eventlog.events.runs import KeyUsed, RunAdmitted, RunEnqueued, RunId
+from slimjobs.projections.fold import KEY_LIFETIME_MS
 from slimjobs.projections.state import Queue, State, Version
 from slimjobs.projections.why import not_ready
 
@@ -37,18 +38,20 @@ _encoded = msgspec.msgpack.Encoder().encode
 
 
 def decide_trigger(
-    state: State, command: Trigger, limits: Limits, observed: Collection[str], image_required: bool
+    state: State, command: Trigger, limits: Limits, observed: Collection[str], image_required: bool, wall_ms: int
 ) -> Decision | Refusal:
-    """Enqueue the runs asked for, and admit those that find a free slot."""
+    """Enqueue the runs asked for, and admit those that find a free slot. `wall_ms`: the leader's clock, in Unix ms."""
     versions = [state.definition_for(requested.job) for requested in command.runs]
     if not all(versions):
         return NoLeader("no configuration is in force yet")
     accepting = [version for version in versions if version is not None]
+    # What the record would say is when its keys were forgotten: its time never goes back behind the log's.
+    forgotten_before = max(state.at, wall_ms) - KEY_LIFETIME_MS
     refused = (
         _hidden(command, accepting)
-        or _replay(state, command)
+        or _replay(state, command, forgotten_before)
         or _not_allowed(command, accepting, image_required)
-        or _over_limits(state, command, accepting, limits)
+        or _over_limits(state, command, accepting, limits, forgotten_before)
     )
     if refused is not None:
         return refused
@@ -80,8 +83,9 @@ def _hidden(command: Trigger, versions: list[Version]) -> Forbidden | None:
 
 # A request may come twice: passed on by its node again (same ids), or sent again by its caller (same key). Refusals are
 # not remembered: the same request may be accepted later (contract §2).
-def _replay(state: State, command: Trigger) -> Decision | Refusal | None:
-    if command.key is not None and (used := state.keys.get(command.key.key)) is not None:
+def _replay(state: State, command: Trigger, forgotten_before: int) -> Decision | Refusal | None:
+    used = state.keys.get(command.key.key) if command.key is not None else None
+    if command.key is not None and used is not None and used.at > forgotten_before:
         if used.body != command.key.body:
             return KeyReused()
         ids = (used.runs[start : start + _RUN_BYTES] for start in range(0, len(used.runs), _RUN_BYTES))
@@ -103,8 +107,10 @@ def _not_allowed(command: Trigger, versions: list[Version], image_required: bool
     return Forbidden(forbidden[0].detail, tuple(forbidden)) if forbidden else None
 
 
-def _over_limits(state: State, command: Trigger, versions: list[Version], limits: Limits) -> Refusal | None:
-    if command.key is not None and len(state.keys) >= limits.idempotency_keys:
+def _over_limits(
+    state: State, command: Trigger, versions: list[Version], limits: Limits, forgotten_before: int
+) -> Refusal | None:
+    if command.key is not None and _keys_remembered(state, limits, forgotten_before) >= limits.idempotency_keys:
         return TooManyKeys(limits.idempotency_keys)
     if len(state.queued) + len(command.runs) > limits.queued_jobs:
         return QueueFull(_full(f"{len(state.queued)} runs are queued", limits.queued_jobs, "SlimFaas__MaxQueuedJobs"))
@@ -120,6 +126,12 @@ def _over_limits(state: State, command: Trigger, versions: list[Version], limits
     return None
 
 
+def _keys_remembered(state: State, limits: Limits, forgotten_before: int) -> int:
+    if len(state.keys) < limits.idempotency_keys:
+        return len(state.keys)
+    return sum(key.at > forgotten_before for key in state.keys.values())
+
+
 def _full(said: str, limit: int, setting: str) -> str:
     return f"{said}; the limit is {limit} ({setting}). Nothing was enqueued; try again when some have started."
 
@@ -130,9 +142,7 @@ def _enqueue(
     events: list[Event] = []
     given: Counter[str] = Counter()
     for requested, version in zip(runs, versions, strict=True):
-        events.append(
-            RunEnqueued(requested.run, requested.job, version.number, requested.overrides, requested.path)
-        )
+        events.append(RunEnqueued(requested.run, requested.job, version.number, requested.overrides, requested.path))
         queue = state.queues[version.name]
         if queue.free > given[version.name] and _starts_now(state, queue, version, requested.overrides, observed):
             events.append(RunAdmitted(requested.run))
@@ -140,9 +150,7 @@ def _enqueue(
     return events
 
 
-def _starts_now(
-    state: State, queue: Queue, version: Version, overrides: Overrides, observed: Collection[str]
-) -> bool:
+def _starts_now(state: State, queue: Queue, version: Version, overrides: Overrides, observed: Collection[str]) -> bool:
     waits_for = state.depends_on(version.number, overrides)
     if waits_for and not_ready(state, waits_for, observed):
         return False

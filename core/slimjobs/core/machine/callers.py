@@ -7,23 +7,24 @@ from collections.abc import Collection, Iterator
 
 import msgspec
 
-from slimjobs.core.decide.commands import Command, Configure, Deleted, DeleteRun, Trigger
+from slimjobs.core.decide.commands import Command, Configure, Deleted, DeleteRun, Result, Trigger
 from slimjobs.core.decide.configuring import decide_configuration
 from slimjobs.core.decide.decision import Decision
 from slimjobs.core.decide.deleting import decide_deletion
-from slimjobs.core.decide.refusals import NoLeader, NoRoom, Refusal
+from slimjobs.core.decide.refusals import NoLeader, NoRoom, OutcomeUnknown, Refusal
 from slimjobs.core.decide.triggering import decide_trigger
 from slimjobs.core.machine.answers import Answers
 from slimjobs.core.machine.inputs import Asked, Called, Now, Token
 from slimjobs.core.machine.journal import Journal
 from slimjobs.core.machine.outputs import Answer
-from slimjobs.core.machine.queries import Query, ShowRun
+from slimjobs.core.machine.queries import Query, ShowRun, View
 from slimjobs.core.machine.reading import read
 from slimjobs.core.machine.settings import MachineSettings
 from slimjobs.core.machine.waits import Waits
 from slimjobs.core.supervisor.supervisor import Supervisor
 from slimjobs.eventlog.events.runs import RunId
 from slimjobs.eventlog.raft import Index
+from slimjobs.projections.listing import status_of
 from slimjobs.projections.views import RunDetail, RunStatus, Why, WhyKind
 
 WAITING_AT_MOST = 10_000
@@ -57,7 +58,7 @@ class Callers:
     def ask(self, said: Called | Asked, now: Now) -> Answer | None:
         """Let a caller wait for its turn, or give the answer that too many do."""
         if len(self._waiting) >= WAITING_AT_MOST:
-            return Answer(said.token, self._journal.last_index, NoLeader("too many requests wait"))
+            return Answer(said.token, self._journal.committed, NoLeader("too many requests wait"))
         self._waiting.append(_Waiting(self._patience(now), said))
         return None
 
@@ -74,43 +75,44 @@ class Callers:
     def serve(self, dependencies_seen: Collection[str], now: Now) -> None:
         """Decide everything that waits, each command against the state with the ones before it."""
         while self._waiting:
-            said = self._waiting.popleft().said
+            waiting = self._waiting.popleft()
+            said = waiting.said
             if isinstance(said, Called):
-                self._decide(said, dependencies_seen, now)
+                self._decide(said, dependencies_seen, now, waiting.until_ns)
             else:
                 self._read(said.token, said.query, dependencies_seen, now)
 
-    def _decide(self, called: Called, dependencies_seen: Collection[str], now: Now) -> None:
+    def _decide(self, called: Called, dependencies_seen: Collection[str], now: Now, until_ns: int) -> None:
         command = called.command
-        decision = self._decision(command, dependencies_seen)
+        decision = self._decision(command, dependencies_seen, now)
         if not isinstance(decision, Decision):
-            self._hold(called.token, decision)
+            self._hold(called.token, decision, until_ns)
             return
         if not decision.events:
-            self.answers.hold(called.token, self._journal.last_index, decision.result)
+            self._hold(called.token, decision.result, until_ns)
             return
         new_work = not isinstance(command, DeleteRun)
         applied = self._journal.append(decision.events, called.cause, now.wall_ms, new_work=new_work)
         if applied is None:
-            self._hold(called.token, NoRoom())
+            self._hold(called.token, NoRoom(), until_ns)
         elif isinstance(command, DeleteRun) and decision.result == Deleted(promised=False):
-            self._deletion_waits.add(called.token, command.run, self._patience(now), applied.index)
+            self._deletion_waits.add(called.token, command.run, until_ns, applied.index)
         else:
-            self.answers.promise(called.token, applied.index, decision.result)
+            self.answers.promise(called.token, applied.index, decision.result, until_ns)
 
-    def _decision(self, command: Command, dependencies_seen: Collection[str]) -> Decision | Refusal:
+    def _decision(self, command: Command, dependencies_seen: Collection[str], now: Now) -> Decision | Refusal:
         state = self._journal.state
         match command:
             case Trigger():
-                settings = self._settings
-                return decide_trigger(state, command, settings.limits, dependencies_seen, settings.image_required)
+                limits, image_required = self._settings.limits, self._settings.image_required
+                return decide_trigger(state, command, limits, dependencies_seen, image_required, now.wall_ms)
             case DeleteRun():
                 return decide_deletion(state, command, dependencies_seen)
             case Configure():
                 return decide_configuration(state, command, dependencies_seen)
 
-    def _hold(self, token: Token, refusal: Refusal) -> None:
-        self.answers.hold(token, self._journal.last_index, refusal)
+    def _hold(self, token: Token, value: Result | View | Refusal, until_ns: int) -> None:
+        self.answers.hold(token, self._journal.last_index, value, until_ns)
 
     def _read(self, token: Token, query: Query, dependencies_seen: Collection[str], now: Now) -> None:
         view = read(self._journal.state, query, dependencies_seen, self._known_problems())
@@ -120,7 +122,7 @@ class Callers:
                 until = now.monotonic_ns + int(query.wait_seconds * 1e9)
                 self._status_waits.add(token, query.run, until, _StatusWait(query, view.row.status))
                 return
-        self.answers.hold(token, self._journal.last_index, view)
+        self._hold(token, view, self._patience(now))
 
     def _known_problems(self) -> tuple[str, ...]:
         trouble = self._supervisor.mirror.trouble
@@ -139,8 +141,7 @@ class Callers:
         """Answer those who waited for a change of these runs' status, and those whose time is over."""
         state = self._journal.state
         for token, run, wait in self._status_waits.of(touched):
-            left = state.left_queue(run)
-            if left is None or left.status is not wait.status:
+            if status_of(state, run) is not wait.status:
                 self._end_status_wait(token, wait, dependencies_seen, now)
         for token, _, wait in self._status_waits.overdue(now.monotonic_ns):
             self._end_status_wait(token, wait, dependencies_seen, now)
@@ -155,20 +156,28 @@ class Callers:
             if index <= committed and self._supervisor.deletion_accepted(run):
                 self._deletion_waits.drop(token)
                 yield Answer(token, index, Deleted(promised=True))
-        for token, _, index in self._deletion_waits.overdue(now.monotonic_ns):
+        for token, run, index in self._deletion_waits.overdue(now.monotonic_ns):
+            self._deletion_waits.drop(token)
             if index <= committed:
-                self._deletion_waits.drop(token)
                 yield Answer(token, index, Deleted(promised=False))
+            else:
+                yield Answer(token, committed, OutcomeUnknown((run,)))
 
     def refuse_impatient(self, now: Now) -> Iterator[Answer]:
-        """Refuse those whose turn has not come in time: surely nothing was done for them."""
+        """Refuse those whose turn has not come in time: surely nothing was done for them. Nor does anybody wait longer
+        for what was decided but does not commit."""
+        committed = self._journal.committed
         while self._waiting and self._waiting[0].until_ns <= now.monotonic_ns:
-            said = self._waiting.popleft().said
-            yield Answer(said.token, self._journal.last_index, NoLeader())
+            yield Answer(self._waiting.popleft().said.token, committed, NoLeader())
+        yield from self.answers.overdue(committed, now.monotonic_ns)
 
     def next_deadline_ns(self) -> int | None:
         """When the next caller's time is over."""
-        deadlines = [*self._status_waits.deadlines(), *self._deletion_waits.deadlines()]
+        deadlines = [
+            *self._status_waits.deadlines(),
+            *self._deletion_waits.deadlines(),
+            *self.answers.deadlines(),
+        ]
         if self._waiting:
             deadlines.append(self._waiting[0].until_ns)
         return min(deadlines, default=None)

@@ -1,7 +1,7 @@
 """When snapshots are taken: at checkpoint records, of the state at the moment of applying them (design §2).
 
-    none --- enough was appended ---> written (the frames are drained before the next call)
-    written --- its record commits ---> publishing --- the disk says published or refused ---> none
+none --- enough was appended ---> written (the frames are drained before the next call)
+written --- its record commits ---> publishing --- the disk says published or refused ---> none
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The records that this node writes: stamped, applied at once to the one state, proposed as one batch, taken up at commit.
+"""The records that this node writes: stamped, applied at once to the one state, proposed as one batch, taken up later.
 
-The state runs ahead of what is committed, so that decisions that wait for the disk are seen by the next ones (design §3).
+The state runs ahead of what is committed, so that decisions that wait for the disk are seen by the next (design §3).
 Room on the disk is reserved here before anything is applied, so nothing is applied that cannot be written.
 """
 
@@ -52,6 +52,11 @@ class Journal:
     def last_index(self) -> Index:
         """The last entry there is, those not proposed yet included: what a read computed now reflects."""
         return Index(self._raft.last_index + len(self._batch))
+
+    @property
+    def committed(self) -> Index:
+        """How far the log is committed: what a refusal that looked at nothing reflects."""
+        return self._raft.commit
 
     # Room -----------------------------------------------------------------------------------------------------------
 

@@ -2,8 +2,8 @@
 
     inputs -> consensus -> (as a leader) callers, supervision, time, checkpoints -> consensus -> outputs
 
-It holds Raft, the state, what is wanted and seen of the world, and every timer; it knows no clock, no chance and no I/O.
-The trio program around it and the simulator drive exactly this class (design §1).
+It holds Raft, the state, what is wanted and seen of the world, and every timer; it knows no clock, no chance and no
+I/O. The trio program around it and the simulator drive exactly this class (design §1).
 """
 
 from __future__ import annotations
@@ -76,6 +76,7 @@ class Machine:
         self._dependencies_seen: set[str] = set()
         self._touched: set[RunId] = set()
         self._leads = False
+        self._unsettled = False
         self._now = Now(0, 0)
         self._next_tick_ns = 0
         self._out: list[Output] = []
@@ -98,15 +99,17 @@ class Machine:
     def handle(self, inputs: Sequence[Input], now: Now) -> list[Output]:
         """Take everything that waits and decide it as one batch. Drain a `SaveSnapshot` before the next call."""
         self._now, self._out = now, []
-        self._touched.clear()
         for each in inputs:
             _TAKES[type(each)](self, each)
         self._tick()
         self._turn_consensus()
         if self._leads:
             self._lead()
-        self._out.extend(self._callers.refuse_impatient(now))
+        else:
+            self._supervisor.follow()
+        self._touched.clear()
         self._turn_consensus()
+        self._out.extend(self._callers.refuse_impatient(now))
         self._out.extend(self._callers.settle_deletions(self._raft.commit, now))
         self._out.append(WakeAt(self._next_wake_ns()))
         return self._out
@@ -209,17 +212,16 @@ class Machine:
 
     # When the no-op of its term commits, everything older is applied: from here on the state is the log's whole truth.
     def _begin_to_lead(self) -> None:
-        self._leads = True
+        self._leads = self._unsettled = True
         self._dependencies_seen.clear()
-        self._supervisor.look_again_at_everything()
-        if not self.state.cluster:
-            self._append((ClusterFounded(self._founding_id),), "founding")
-        self._append(admit_everywhere(self.state, self._dependencies_seen), "leader")
-        for queue in self.state.queues.values():
-            self._append(expire_surplus(queue, self._settings.limits.finished_jobs), "leader")
+        self._supervisor.begin_to_lead(self.state.cluster or self._founding_id)
 
     def _lead(self) -> None:
+        if not self.state.cluster and not self._append((ClusterFounded(self._founding_id),), "founding"):
+            return
         self._take_reports()
+        if self._unsettled:
+            self._settle()
         self._callers.serve(self._dependencies_seen, self._now)
         self._supervising.look(self._dependencies_seen, self._now, self._out)
         self._append(expire_due(self.state, self._now.wall_ms), "time")
@@ -229,13 +231,25 @@ class Machine:
     def _take_reports(self) -> None:
         reports, self._dependency_reports = self._dependency_reports, {}
         for name, seen in reports.items():
+            if not self._append(record_readiness(self.state, name, seen.ready, seen.reason), "surroundings"):
+                self._dependencies_seen.discard(name)
+                self._dependency_reports[name] = seen
+                continue
             self._dependencies_seen.add(name)
-            self._append(record_readiness(self.state, name, seen.ready, seen.reason), "surroundings")
             if seen.ready:
-                self._append(admit_waiting_for(self.state, name, self._dependencies_seen), "surroundings")
+                admitted = admit_waiting_for(self.state, name, self._dependencies_seen)
+                self._unsettled |= not self._append(admitted, "surroundings")
 
-    def _append(self, events: Sequence[Event], cause: str) -> None:
-        self._journal.append(events, cause, self._now.wall_ms, new_work=False)
+    # What may be due in any queue: after a change of leader, whose limits may be others; and what found no room.
+    def _settle(self) -> None:
+        settled = self._append(admit_everywhere(self.state, self._dependencies_seen), "leader")
+        for queue in list(self.state.queues.values()):
+            settled &= self._append(expire_surplus(queue, self._settings.limits.finished_jobs), "leader")
+        self._unsettled = not settled
+
+    def _append(self, events: Sequence[Event], cause: str) -> bool:
+        """Whether they are in the log; False means that there is no room for them."""
+        return not events or self._journal.append(events, cause, self._now.wall_ms, new_work=False) is not None
 
     # Time -----------------------------------------------------------------------------------------------------------
 
@@ -243,6 +257,8 @@ class Machine:
         wakes = [self._callers.next_deadline_ns(), self._supervisor.next_retry_ns()]
         if len(self._raft.membership.voters) > 1:
             wakes.append(self._next_tick_ns)
+        if self._supervising.can_go_on:
+            wakes.append(self._now.monotonic_ns)
         if self._leads and (due_ms := next_expiry(self.state)) is not None:
             until_ns = max(due_ms - self._now.wall_ms, 0) * 1_000_000
             wakes.append(self._now.monotonic_ns + min(max(until_ns, SHORTEST_WAIT_NS), CLOCK_LOOKED_AT_NS))

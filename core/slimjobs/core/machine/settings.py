@@ -8,7 +8,7 @@ from slimjobs.core.decide.decision import Limits
 
 
 class MachineSettings(msgspec.Struct, frozen=True):
-    """Times are in the unit of the name. `image_required`: the orchestrator cannot run a definition without an image."""
+    """Times are in the unit of the name. `image_required`: the orchestrator cannot run anything without an image."""
 
     limits: Limits = Limits()
     patience_seconds: float = 5.0

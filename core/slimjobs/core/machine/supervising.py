@@ -1,4 +1,4 @@
-"""One look at every run that is worth one: what was seen of it becomes records, what is wanted of it becomes effects."""
+"""One look at every run that is worth one: what was seen of it becomes records, what is wanted becomes effects."""
 
 from __future__ import annotations
 
@@ -24,9 +24,7 @@ from slimjobs.projections.state import State
 class Supervising:
     """The leader's rounds. What cannot be written for want of room is looked at again."""
 
-    def __init__(
-        self, journal: Journal, supervisor: Supervisor, answers: Answers, settings: MachineSettings
-    ) -> None:
+    def __init__(self, journal: Journal, supervisor: Supervisor, answers: Answers, settings: MachineSettings) -> None:
         self._journal = journal
         self._supervisor = supervisor
         self._answers = answers
@@ -44,6 +42,11 @@ class Supervising:
                 self._orphans[run] = self._answers.next_barrier()
             elif step is not Step.NOTHING:
                 self._start(run, step, out)
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether something can be done that no input will announce: a read has confirmed an orphan."""
+        return any(self._answers.confirmed(barrier) for barrier in self._orphans.values())
 
     def _record(self, run: RunId, dependencies_seen: Collection[str], now: Now) -> None:
         state = self._journal.state

@@ -74,7 +74,7 @@ class Definition(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Overrides(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
-    """What one trigger replaces of its definition; `None` leaves the definition's value (contract, Triggering rules)."""
+    """What one trigger replaces of its definition; `None` leaves the definition's (contract, Triggering rules)."""
 
     args: tuple[str, ...] | None = None
     image: str | None = None

@@ -120,7 +120,7 @@ class RunsExpired(msgspec.Struct, frozen=True, array_like=True, tag=30):
 
 
 class KeyUsed(msgspec.Struct, frozen=True, array_like=True, tag=31):
-    """An idempotency key was used: what it asked for (digest of the parsed body) and the runs that it was answered with.
+    """An idempotency key was used: what it asked for (digest of the parsed body) and the runs that answered it.
 
     `key` is the digest of the key with its scope; `runs` are the ids in order, joined.
     """

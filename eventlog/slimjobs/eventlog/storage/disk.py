@@ -1,8 +1,8 @@
 """The disk thread: owns the storage while a node runs, so that no fdatasync ever holds up the loop.
 
 Everything that waits is one write and one fdatasync; answers go back in lists, through a callback that runs in this
-thread (the program passes something that hands them to its loop). In between, when nothing waits, the thread
-preallocates the next segment and writes the durable marker.
+thread (the program passes something that hands them to its loop). Between two writes the thread preallocates the next
+segment, so that room is known ahead, and once a second writes the durable marker.
 
 A failing disk is the end: `failed` is called once, and every later request is refused. A full one is not: what finds
 no room is held until there is some, tried again every second, while reads, snapshots and hard states go on. (A
@@ -182,7 +182,7 @@ class DiskThread:
         return None
 
     def _rest(self) -> None:
-        """What is done when nobody waits for it."""
+        """What nobody waits for."""
         now = time.monotonic()
         if self._storage.wants_preallocation and now >= self._retry_at:
             self._preallocate(now)

@@ -103,10 +103,14 @@ def create_slots(files: Files, name: str, key: bytes) -> None:
 
 
 def open_slots(files: Files, name: str, key: bytes) -> Slots:
-    """The slots of an existing file, to be rewritten; `Damage` if it is missing."""
+    """The slots of an existing file, to be rewritten; `Damage` if it is missing.
+
+    Synced first: a killed process may have left one slot unsynced, and a write to the other would put both at risk.
+    """
     if name not in files.names():
         raise Damage(f"{files.location}/{name}", 0, "no file", "two slots")
     file = files.open_writable(name)
+    files.sync(file)
     slots = Slots(files, name, key, file)
     try:
         slots.check()

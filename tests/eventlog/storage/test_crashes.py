@@ -1,0 +1,122 @@
+"""Power is lost, or the process killed, at any step of any work: nothing reported as durable is lost, votes never
+regress, what comes back is a state the log was really in, and no crash is ever taken for damage."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from slimjobs.eventlog.raft.types import Entry, HardState, Index
+from slimjobs.eventlog.storage.requests import SnapshotPublished
+from slimjobs.eventlog.storage.retention import Retention
+from slimjobs.eventlog.storage.store import Storage, StorageOptions
+from tests.eventlog.storage.entries import INCARNATION, entry, frames_of, snapshot, state
+from tests.eventlog.storage.simulated_files import PowerLost, SimulatedFiles
+
+SEEDS = range(300)
+LIVES = 12
+OPTIONS = StorageOptions(segment_bytes=1500, retention=Retention(days=30, bytes=4000))
+
+
+class Life:
+    """One node's disk through many crashes, with all that may be true of it."""
+
+    def __init__(self, seed: int) -> None:
+        self.chance = Random(seed)
+        self.files = SimulatedFiles()
+        self.logs: list[list[Entry]] = [[]]
+        """What the log may be: as it was when last synced, and after each write since."""
+        self.states: list[HardState] = [state(0)]
+        """The acknowledged hard state, and the one that was being written, if any."""
+        self.snapshots: list[int] = []
+        """The acknowledged snapshot, and the one that was being published, if any."""
+
+    def live(self) -> None:
+        """Open, check, work until the end comes."""
+        self.files.steps_to_power_loss = self.chance.choice((None, self.chance.randint(1, 120)))
+        try:
+            storage = Storage.open(self.files, INCARNATION, OPTIONS)
+            self.check(storage)
+            for _ in range(self.chance.randint(1, 25)):
+                self.work(storage)
+            if self.chance.random() < 0.3:
+                storage.close()
+        except PowerLost:
+            pass
+        self.files.kill() if self.chance.random() < 0.3 else self.files.crash(self.chance)
+
+    def check(self, storage: Storage) -> None:
+        assert storage.hard_state in self.states
+        self.states = [storage.hard_state]
+        index = storage.snapshot.index if storage.snapshot else 0
+        assert index in (self.snapshots or [0])
+        assert list(storage.snapshot_frames()) == (frames_of(index) if index else [])
+        self.snapshots = [index]
+        kept = list(storage.entries(storage.first_index))
+        self.logs = [log for log in self.logs if log[index:] == kept][:1]
+        assert self.logs, f"a log that never was: {[(e.index, e.term) for e in kept]}"
+        assert storage.last_index == len(self.logs[0])
+
+    def work(self, storage: Storage) -> None:
+        self.chance.choice((self.append, self.append, self.append, self.sync, self.cut, self.vote, self.publish))(
+            storage
+        )
+
+    def append(self, storage: Storage) -> None:
+        first = len(self.logs[-1]) + 1
+        size = self.chance.choice((0, 10, 100, 400, 2000))
+        term = storage.hard_state.term
+        new = [entry(index, term, size) for index in range(first, first + self.chance.randint(1, 4))]
+        self.logs.append(self.logs[-1] + new)
+        storage.append(None, new)
+
+    def cut(self, storage: Storage) -> None:
+        keep = self.chance.randint(self.snapshots[-1] if self.snapshots else 0, len(self.logs[-1]))
+        new = [entry(keep + 1, storage.hard_state.term, 30)] if self.chance.random() < 0.7 else []
+        self.logs.append(self.logs[-1][:keep] + new)
+        storage.append(Index(keep), new)
+
+    def sync(self, storage: Storage) -> None:
+        storage.sync()
+        self.logs = self.logs[-1:]
+        if self.chance.random() < 0.3:
+            storage.mark()
+
+    def vote(self, storage: Storage) -> None:
+        following = state(storage.hard_state.term + self.chance.randint(0, 1), self.chance.randint(1, 3))
+        self.states.append(following)
+        storage.write_hard_state(following)
+        self.states = [following]
+
+    def publish(self, storage: Storage) -> None:
+        before = self.snapshots[-1] if self.snapshots else 0
+        synced = len(self.logs[0])
+        if synced <= before or len(self.logs) > 1:
+            return
+        index = self.chance.randint(before + 1, synced)
+        snapshot(storage, index)
+        if self.chance.random() < 0.2:
+            storage.discard(Index(index))
+            return
+        self.snapshots = [before, index]
+        assert isinstance(storage.publish(Index(index)), SnapshotPublished)
+        self.snapshots = [index]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_nothing_durable_is_lost_whenever_the_power_goes(seed: int) -> None:
+    life = Life(seed)
+    for _ in range(LIVES):
+        life.live()
+
+
+def test_a_killed_process_leaves_writes_that_are_made_durable_before_they_count() -> None:
+    files = SimulatedFiles()
+    storage = Storage.open(files, INCARNATION, OPTIONS)
+    storage.write_hard_state(state(1))
+    storage.append(None, [entry(1)])
+    files.kill()  # no sync ever covered the entry, but the operating system still has it
+    assert Storage.open(files, INCARNATION, OPTIONS).last_index == 1
+    files.crash(Random(1))
+    assert Storage.open(files, INCARNATION, OPTIONS).last_index == 1

@@ -1,0 +1,131 @@
+"""Snapshots: equal bytes for equal states, verified as they are read, kept by twos, refused on a full disk."""
+
+from __future__ import annotations
+
+import pytest
+
+from slimjobs.eventlog.raft.types import Index
+from slimjobs.eventlog.storage.errors import Damage
+from slimjobs.eventlog.storage.requests import SnapshotPublished, SnapshotRefused
+from slimjobs.eventlog.storage.retention import Retention
+from slimjobs.eventlog.storage.snapshots import FRAME_BYTES, SnapshotReader
+from slimjobs.eventlog.storage.store import StorageOptions
+from tests.eventlog.storage.entries import append, entries, frames_of, header, opened, snapshot, state
+from tests.eventlog.storage.simulated_files import SimulatedFiles
+
+NAME = "snapshot-00000000000000000005.snap"
+DAY = 86_400
+
+
+def published() -> SimulatedFiles:
+    files = SimulatedFiles()
+    storage = opened(files)
+    storage.write_hard_state(state(1))
+    append(storage, entries(1, 6))
+    snapshot(storage, 5)
+    storage.publish(Index(5))
+    return files
+
+
+def segments(files: SimulatedFiles) -> list[str]:
+    return [name for name in files.names() if name.startswith("segment")]
+
+
+def test_equal_states_are_equal_bytes_on_every_node() -> None:
+    one, other = SimulatedFiles(), SimulatedFiles()
+    digests = [snapshot(opened(files), 5) for files in (one, other)]
+    assert digests[0] == digests[1]
+    assert one.contents(NAME + ".tmp") == other.contents(NAME + ".tmp")
+    assert snapshot(opened(SimulatedFiles()), 5, frames=[b"something else"]) != digests[0]
+
+
+def test_a_state_of_no_frames_and_one_of_full_frames_come_back() -> None:
+    for frames in ([], [bytes(FRAME_BYTES), b"", b"x" * FRAME_BYTES]):
+        files = SimulatedFiles()
+        storage = opened(files)
+        snapshot(storage, 5, frames)
+        storage.publish(Index(5))
+        reader = SnapshotReader(files, Index(5))
+        assert reader.header == header(5)
+        assert list(reader.frames()) == frames
+
+
+def test_a_frame_above_the_limit_is_a_mistake_of_the_caller() -> None:
+    with pytest.raises(ValueError, match="a frame of 65537 bytes, at most 65536"):
+        snapshot(opened(SimulatedFiles()), 5, [bytes(FRAME_BYTES + 1)])
+
+
+def test_a_flipped_byte_ends_the_reading_with_its_place() -> None:
+    files = published()
+    files.flip(NAME, len(files.contents(NAME)) - 60)
+    frames = SnapshotReader(files, Index(5)).frames()
+    assert [next(frames), next(frames)] == frames_of(5)[:2]
+    with pytest.raises(Damage, match="bytes that do not match their checksum, expected frame 3"):
+        next(frames)
+
+
+def test_bytes_behind_the_footer_are_damage() -> None:
+    files = published()
+    files.replace(NAME, files.contents(NAME) + b"\0")
+    with pytest.raises(Damage):
+        SnapshotReader(files, Index(5)).verify()
+
+
+def test_a_full_disk_refuses_the_snapshot_and_leaves_nothing_behind() -> None:
+    files = published()
+    files.kill()
+    storage = opened(files)
+    files.capacity = 0
+    writer = storage.snapshot_writer(header(6))
+    for frame in frames_of(6):
+        writer.write(frame)
+    assert writer.finish() == SnapshotRefused(Index(6), "the snapshot could not be written: No space left on device")
+    assert isinstance(storage.publish(Index(6)), SnapshotRefused)
+    assert [name for name in files.names() if "snapshot" in name] == [NAME]
+
+
+def test_one_that_is_not_finished_is_not_published() -> None:
+    storage = opened(SimulatedFiles())
+    storage.snapshot_writer(header(5)).write(b"half")
+    assert isinstance(storage.publish(Index(5)), SnapshotRefused)
+
+
+def test_one_that_is_discarded_is_gone() -> None:
+    files = SimulatedFiles()
+    storage = opened(files)
+    snapshot(storage, 5)
+    storage.discard(Index(5))
+    assert isinstance(storage.publish(Index(5)), SnapshotRefused)
+
+
+def test_the_newest_two_snapshots_and_the_log_from_the_older_on_are_kept() -> None:
+    files = SimulatedFiles()
+    storage = opened(files, StorageOptions(segment_bytes=900, retention=Retention(bytes=0)))
+    storage.write_hard_state(state(1))
+    answers = []
+    for last in range(10, 51, 10):
+        append(storage, entries(last - 9, last))
+        snapshot(storage, last)
+        answers.append(storage.publish(Index(last)))
+    firsts = [answer.first_index for answer in answers if isinstance(answer, SnapshotPublished)]
+    assert firsts == [1, 11, 21, 31, 41]
+    assert [name for name in files.names() if "snap" in name] == [f"snapshot-{index:020}.snap" for index in (40, 50)]
+    assert list(storage.entries(Index(41))) == entries(41, 50)
+    assert len(segments(files)) == 1
+
+
+@pytest.mark.parametrize(
+    ("retention", "age_days", "kept"),
+    [(Retention(days=30, bytes=10_000), 29, 5), (Retention(30, 10_000), 31, 2), (Retention(30, 1000), 29, 3)],
+)
+def test_history_goes_by_age_and_by_size(retention: Retention, age_days: float, kept: int) -> None:
+    files = SimulatedFiles()
+    files.age = age_days * DAY
+    storage = opened(files, StorageOptions(segment_bytes=900, retention=retention))
+    storage.write_hard_state(state(1))
+    for last in range(15, 76, 15):
+        append(storage, entries(last - 14, last))
+    for index in (50, 70):
+        snapshot(storage, index)
+        storage.publish(Index(index))
+    assert len(segments(files)) == kept

@@ -67,7 +67,7 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class Deleted(msgspec.Struct, frozen=True):
-    """The run is deleted. `promised`: surely nothing of it can start any more; else that is for the orchestrator to say."""
+    """The run is deleted. `promised`: surely nothing of it can start any more; else the orchestrator has to say so."""
 
     promised: bool
 

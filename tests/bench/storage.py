@@ -1,4 +1,4 @@
-"""What the disk thread costs beside a bare fdatasync, and how fast a log is scanned: `python -m tests.bench.storage`."""
+"""What the disk thread costs beside a bare fdatasync, and how fast the storage alone reads a log of small batches."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from slimjobs.eventlog.storage.files import DirectoryOnDisk
 from slimjobs.eventlog.storage.recovery import scan_log
 from slimjobs.eventlog.storage.requests import DiskAnswer, Persist, Persisted, Ticket
 from slimjobs.eventlog.storage.store import Storage
+from tests.bench.table import Row
 
 INCARNATION = "0123456789abcdef" * 2
 ROUNDS = 3000
@@ -89,22 +90,22 @@ def opened(directory: Path) -> Storage:
 
 
 def microseconds(taken: list[float]) -> str:
-    deciles = statistics.quantiles(taken, n=100)
-    return f"p50 {deciles[49] * 1e6:8.0f} us   p99 {deciles[98] * 1e6:8.0f} us"
+    percentiles = statistics.quantiles(taken, n=100)
+    return f"p50 {percentiles[49] * 1e6:.0f} us, p99 {percentiles[98] * 1e6:.0f} us"
 
 
-def main() -> None:
-    sys.setswitchinterval(0.0005)
-    with tempfile.TemporaryDirectory() as folder:
+def main() -> list[Row]:
+    """The rows of the table."""
+    with tempfile.TemporaryDirectory(dir=".") as folder:
         bare = bare_fdatasync(Path(folder))
         whole = submit_to_callback(Path(folder) / "latency")
         verify, scan = scan_rates(Path(folder) / "scan")
-    print(f"bare write and fdatasync            {microseconds(bare)}")
-    print(f"submit to callback                  {microseconds(whole)}")
-    print(f"ratio of the medians                {statistics.median(whole) / statistics.median(bare):8.2f}")
-    print(f"verify, batches of {BATCH}               {verify:12,.0f} records/s")
-    print(f"verify and read                     {scan:12,.0f} records/s")
-
-
-if __name__ == "__main__":
-    main()
+    ratio = statistics.median(whole) / statistics.median(bare)
+    return [
+        Row("a bare write of a batch and its fdatasync", microseconds(bare), ""),
+        Row(
+            "disk thread: submit to callback", f"{microseconds(whole)}, {ratio:.2f} times", "p50 about 2 times at most"
+        ),
+        Row(f"verify, batches of {BATCH} entries", f"{verify:,.0f} records/s", ""),
+        Row("verify and read", f"{scan:,.0f} records/s", "at least 300,000"),
+    ]

@@ -55,8 +55,9 @@ class Received(msgspec.Struct, frozen=True):
 
 
 class Observed(msgspec.Struct, frozen=True):
-    """Something was seen of the orchestrator's objects."""
+    """Something was seen of the orchestrator's objects, by the watch that `Observe` of the same number began."""
 
+    watch: int
     observation: Observation
 
 

@@ -31,7 +31,7 @@ from slimjobs.core.machine.inputs import (
     Tick,
 )
 from slimjobs.core.machine.journal import Journal
-from slimjobs.core.machine.outputs import Output, Send, WakeAt
+from slimjobs.core.machine.outputs import Observe, Output, Send, WakeAt
 from slimjobs.core.machine.settings import MachineSettings
 from slimjobs.core.machine.supervising import Supervising
 from slimjobs.core.supervisor.supervisor import Supervisor
@@ -77,6 +77,8 @@ class Machine:
         self._touched: set[RunId] = set()
         self._leads = False
         self._unsettled = False
+        self._watch = 0
+        self._watching = False
         self._now = Now(0, 0)
         self._next_tick_ns = 0
         self._out: list[Output] = []
@@ -132,7 +134,8 @@ class Machine:
         self._raft.step(received.message)
 
     def _observed(self, observed: Observed) -> None:
-        self._supervisor.observe(self.state.cluster, observed.observation)
+        if observed.watch == self._watch:
+            self._supervisor.observe(self.state.cluster, observed.observation)
 
     def _effect_ended(self, ended: EffectEnded) -> None:
         self._supervisor.ended(ended.effect, ended.outcome, self._now.monotonic_ns, self._now.wall_ms)
@@ -213,12 +216,14 @@ class Machine:
     # When the no-op of its term commits, everything older is applied: from here on the state is the log's whole truth.
     def _begin_to_lead(self) -> None:
         self._leads = self._unsettled = True
+        self._watching = False
         self._dependencies_seen.clear()
-        self._supervisor.begin_to_lead(self.state.cluster or self._founding_id)
+        self._supervisor.begin_to_lead()
 
     def _lead(self) -> None:
         if not self.state.cluster and not self._append((ClusterFounded(self._founding_id),), "founding"):
             return
+        self._watch_anew()
         self._take_reports()
         if self._unsettled:
             self._settle()
@@ -227,6 +232,14 @@ class Machine:
         self._append(expire_due(self.state, self._now.wall_ms), "time")
         self._checkpoints.write_if_due(self._now, self._out)
         self._callers.look_after(self._touched, self._dependencies_seen, self._now)
+
+    # What is missing in a list is gone only if it was there when the list began. So a leader trusts no list that was
+    # begun before it knew all that the log says is bound.
+    def _watch_anew(self) -> None:
+        if not self._watching:
+            self._watching = True
+            self._watch += 1
+            self._out.append(Observe(self._watch))
 
     def _take_reports(self) -> None:
         reports, self._dependency_reports = self._dependency_reports, {}

@@ -31,6 +31,12 @@ class StartEffect(msgspec.Struct, frozen=True):
     effect: Effect
 
 
+class Observe(msgspec.Struct, frozen=True):
+    """Watch the orchestrator's objects from a new list on, under this number; the watch before it ends."""
+
+    watch: int
+
+
 class SaveSnapshot(msgspec.Struct, frozen=True):
     """Write these frames beside the log before the machine is called again; it says later whether to publish them."""
 
@@ -50,4 +56,4 @@ class WakeAt(msgspec.Struct, frozen=True):
     monotonic_ns: int | None
 
 
-Output = Answer | StartEffect | SaveSnapshot | Send | WakeAt | DiskRequest
+Output = Answer | StartEffect | Observe | SaveSnapshot | Send | WakeAt | DiskRequest

@@ -30,7 +30,7 @@ from slimjobs.core.machine.inputs import (
     Token,
 )
 from slimjobs.core.machine.machine import Machine
-from slimjobs.core.machine.outputs import Answer, Output, SaveSnapshot, Send, StartEffect, WakeAt
+from slimjobs.core.machine.outputs import Answer, Observe, Output, SaveSnapshot, Send, StartEffect, WakeAt
 from slimjobs.core.machine.queries import Query
 from slimjobs.core.node.clock import Clock
 from slimjobs.core.node.service import Reply
@@ -76,6 +76,7 @@ class Node:
         self._inbox: list[Input] = [Started()]
         self._bell = trio.Event()
         self._turned = trio.Event()
+        self._watching = trio.CancelScope()
         self._wake_at = math.inf
         self._last_token = 0
         self._callers: dict[Token, trio.lowlevel.Task] = {}
@@ -131,7 +132,6 @@ class Node:
             lambda failure: token.run_sync_soon(self._disk_failed, failure),
         )
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._observe)
             task_status.started()
             while True:
                 await self._next_turn()
@@ -170,6 +170,10 @@ class Node:
                 self._wake_at = math.inf if monotonic_ns is None else monotonic_ns / 1e9
             case StartEffect():
                 nursery.start_soon(self._ask_orchestrator, output)
+            case Observe(watch):
+                self._watching.cancel()
+                self._watching = trio.CancelScope()
+                nursery.start_soon(self._observe, watch, self._watching)
             case SaveSnapshot():
                 self._save_snapshot(output, disk)
             case Send():
@@ -203,7 +207,8 @@ class Node:
 
     # The next observation is taken only when the machine has had the one before: nothing piles up here, and a list is
     # begun only after the machine knows that it will be.
-    async def _observe(self) -> None:
-        async for observation in self._orchestrator.observe():
-            self._post(Observed(observation))
-            await self._turned.wait()
+    async def _observe(self, watch: int, scope: trio.CancelScope) -> None:
+        with scope:
+            async for observation in self._orchestrator.observe():
+                self._post(Observed(watch, observation))
+                await self._turned.wait()

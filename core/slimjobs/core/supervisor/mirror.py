@@ -16,10 +16,10 @@ _NOT_SEEN = Seen(None, gone=False)
 
 
 class Mirror:
-    """The objects of this cluster. `synced` says whether a list has been taken and followed since."""
+    """The objects of this cluster, since this node leads. `listed`: there was a list, so what is not here is new."""
 
     def __init__(self) -> None:
-        self.synced = False
+        self.listed = False
         self.trouble = ""
         self._seen: dict[RunId, Seen] = {}
         self._since_list_began: set[RunId] = set()
@@ -28,34 +28,21 @@ class Mirror:
         """The last that was seen of a run's object."""
         return self._seen.get(run, _NOT_SEEN)
 
-    def runs(self) -> tuple[RunId, ...]:
-        """The runs of which something was seen."""
-        return tuple(self._seen)
-
     def observe(self, cluster: str, observation: Observation, bound: Callable[[], set[RunId]]) -> list[RunId]:
-        """Take an observation in; gives the runs that are worth a look. `bound` are those that must have an object.
-
-        As long as the cluster's id is not known (empty), any object may be ours; `keep_only` settles it.
-        """
+        """Take an observation in; gives the runs that are worth a look. `bound` are those that must have an object."""
         match observation:
             case Unobserved(detail):
-                self.synced, self.trouble = False, detail
+                self.trouble = detail
                 self._since_list_began.clear()
                 return []
             case Listed(jobs):
-                return self._listed([job for job in jobs if cluster in ("", job.cluster)], bound())
-            case Changed(job) if cluster in ("", job.cluster):
+                return self._listed([job for job in jobs if job.cluster == cluster], bound())
+            case Changed(job) if job.cluster == cluster:
                 self.appeared(job)
                 return [job.run]
-            case Vanished(job) if cluster in ("", job.cluster):
+            case Vanished(job) if job.cluster == cluster:
                 return self._vanished(job)
         return []
-
-    def keep_only(self, cluster: str) -> None:
-        """The cluster's id is known: objects of others are none of ours."""
-        for run, seen in list(self._seen.items()):
-            if seen.job is not None and seen.job.cluster != cluster:
-                self.forget(run)
 
     def appeared(self, job: ObservedJob) -> None:
         """An object was seen: by the watch, or in the answer to a request."""
@@ -86,5 +73,5 @@ class Mirror:
             elif run in bound:
                 listed[run] = Seen(self.seen(run).job, gone=True)
         self._seen = listed
-        self.synced, self.trouble = True, ""
+        self.listed, self.trouble = True, ""
         return sorted(listed)

@@ -138,10 +138,10 @@ class Supervisor:
 
     # What to do -----------------------------------------------------------------------------------------------------
 
-    def begin_to_lead(self, cluster: str) -> None:
-        """For a new leader of this cluster: whatever is wanted or was seen is worth a look."""
-        self.mirror.keep_only(cluster)
-        self._to_look_at.update(dict.fromkeys([*self.desired.runs, *self.mirror.runs()]))
+    def begin_to_lead(self) -> None:
+        """For a new leader: whatever is wanted is worth a look, as soon as it is seen what there is."""
+        self.mirror = Mirror()
+        self._to_look_at.update(dict.fromkeys(self.desired.runs))
 
     def follow(self) -> None:
         """For a node that does not lead: forget what is over; a new leader looks at everything anyway."""
@@ -152,8 +152,11 @@ class Supervisor:
     def due(self, now_ns: int) -> Iterator[RunId]:
         """The runs that are worth a look now, each once; then those that found too much under way, while there is room.
 
+        None before there was a list: what is there already would be asked for again.
         Take them one by one, and start what is to be done about one before the next is taken.
         """
+        if not self.mirror.listed:
+            return
         while self._retries and self._retries[0][0] <= now_ns:
             self._to_look_at[heapq.heappop(self._retries)[1]] = None
         runs = list(self._to_look_at)
@@ -170,7 +173,7 @@ class Supervisor:
 
     def next_retry_ns(self) -> int | None:
         """When the next try is due, on the monotonic clock."""
-        return self._retries[0][0] if self._retries else None
+        return self._retries[0][0] if self._retries and self.mirror.listed else None
 
     def rejected(self, run: RunId) -> str:
         """Why the creation of a run's object was refused for good; empty if it was not."""

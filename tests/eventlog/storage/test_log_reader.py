@@ -94,6 +94,15 @@ def test_damage_beside_the_log_is_found(name: str) -> None:
     assert damage.file.endswith(name)
 
 
+@pytest.mark.parametrize("name", ["hard-state", "marker"])
+def test_a_missing_file_beside_the_log_is_found(name: str) -> None:
+    files = SimulatedFiles()
+    node(files).close()
+    files.remove(name)
+    (damage,) = LogReader(files).verify().damage
+    assert f"{name} is damaged at byte 0: found no file" in str(damage)
+
+
 def test_a_log_that_does_not_reach_back_to_its_snapshot_cannot_be_used() -> None:
     files = SimulatedFiles()
     node(files).close()

@@ -6,7 +6,7 @@ again before it is believed; a tail that is being written is a tail that is not 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -110,33 +110,34 @@ class LogReader:
         """What the marker proves; read before the log, which then reaches at least as far."""
         try:
             return read_slots(self._files, MARKER, self._identity.key).one
-        except Damage:
+        except (Damage, FileNotFoundError):
             return 0
 
     def _slot_damage(self, name: str) -> Damage | None:
-        try:
-            read_slots(self._files, name, self._identity.key)
-        except Damage as damage:
-            return damage
-        except FileNotFoundError:
+        if name not in self._files.names():
             return Damage(f"{self._files.location}/{name}", 0, "no file", "two slots")
-        return None
-
-    def _start_damage(self) -> Damage | None:
-        try:
-            find_start(self._files, self._identity.key, 0)
-        except Damage as damage:
-            return damage
-        return None
+        return _lasting_damage(lambda: read_slots(self._files, name, self._identity.key))
 
     def _snapshot_damage(self, index: Index) -> Damage | None:
+        return _lasting_damage(lambda: SnapshotReader(self._files, index).verify())
+
+    def _start_damage(self) -> Damage | None:
+        return _lasting_damage(lambda: find_start(self._files, self._identity.key, 0))
+
+
+def _lasting_damage(look: Callable[[], object]) -> Damage | None:
+    """The damage that every look finds. A file that is gone by then was taken by retention."""
+    damage: Damage | None = None
+    for _ in range(LOOKS):
         try:
-            SnapshotReader(self._files, index).verify()
-        except Damage as damage:
-            return damage
+            look()
+        except Damage as found:
+            damage = found
         except FileNotFoundError:
-            return None  # an older one that retention took meanwhile
-        return None
+            damage = None
+        else:
+            return None
+    return damage
 
 
 def read_log(directory: Path) -> LogReader:

@@ -1,10 +1,10 @@
 """The port through which the supervisor acts on the world: what runs jobs, whoever that is.
 
-Words, effects, outcomes and observations are plain structs without I/O: the supervisor's plan and the node machine speak
-in them, and three implementations answer: the process runner, Kubernetes, and the simulated one.
+Words, effects, outcomes and observations are plain structs without I/O: the supervisor's plan and the node machine
+speak in them, and the orchestrators answer in them.
 
-The rules of the port are those of the Kubernetes API (design §5): a name is taken once; an object gets its identity, the
-uid, from the orchestrator; it is created suspended and starts nothing until that uid is released; every request may
+The rules of the port are those of the Kubernetes API (design §5): a name is taken once; an object gets its identity,
+the uid, from the orchestrator; it is created suspended and starts nothing until that uid is released; every request may
 arrive late, or twice, and is harmless then.
 """
 
@@ -130,7 +130,8 @@ class Vanished(msgspec.Struct, frozen=True):
 class Unobserved(msgspec.Struct, frozen=True):
     """The orchestrator cannot be seen now; until the next `Listed` nothing may be concluded from absence.
 
-    It also comes right before every list is begun: what was created after it need not be in that list.
+    It also comes right before every list is begun, with an empty detail where nothing is wrong: what was created after
+    it need not be in that list.
     """
 
     detail: str
@@ -188,8 +189,8 @@ class Orchestrator(Protocol):
         """Ask for one effect and give its outcome. Cancellation leaves the outcome unknown, which is harmless."""
 
     def observe(self) -> AsyncIterator[Observation]:
-        """List and watch for ever: `Unobserved`, then (only once that was taken) a list is begun, `Listed`, then changes
-        in order; from `Unobserved` again whenever the thread is lost. Ends only by cancellation.
+        """List and watch for ever: `Unobserved`, then (only once that was taken) a list is begun, `Listed`, then the
+        changes in order; from `Unobserved` again whenever the thread is lost. Ends only by cancellation.
         """
 
     def output(

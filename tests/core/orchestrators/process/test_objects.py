@@ -16,6 +16,7 @@ from slimjobs.core.orchestrators.ports import (
     Created,
     Expire,
     Listed,
+    Unobserved,
     Missing,
     Phase,
     Rejected,
@@ -187,15 +188,15 @@ async def test_a_damaged_object_is_refused_by_its_name(tmp_path: Path) -> None:
             pass
 
 
-async def test_a_watcher_sees_a_list_then_every_change_in_order(tmp_path: Path) -> None:
+async def test_a_watcher_hears_of_a_list_sees_it_and_then_every_change_in_order(tmp_path: Path) -> None:
     async with a_world(tmp_path) as world:
-        await until(lambda: bool(world.seen))
+        await until(lambda: len(world.seen) == 2)
         job = await world.run(a_script("exit 0"))
         await world.delete(job)
         await world.gone(job)
-        assert isinstance(world.seen[0], Listed)
-        assert [type(seen) for seen in world.seen[1:]] == [Changed] * (len(world.seen) - 2) + [Vanished]
-        phases = [seen.job.phase for seen in world.seen[1:-1] if isinstance(seen, Changed)]
+        assert world.seen[:2] == [Unobserved(""), Listed(())]
+        assert [type(seen) for seen in world.seen[2:]] == [Changed] * (len(world.seen) - 3) + [Vanished]
+        phases = [seen.job.phase for seen in world.seen if isinstance(seen, Changed)]
         assert phases == [Phase.SUSPENDED, Phase.PENDING, Phase.RUNNING, Phase.SUCCEEDED]
 
 
@@ -203,8 +204,9 @@ async def test_a_watcher_that_is_too_slow_gets_a_new_list(tmp_path: Path, monkey
     monkeypatch.setattr(watching, "BUFFERED", 3)
     async with a_world(tmp_path) as world:
         slow = world.runner.observe()
-        assert await anext(slow) == Listed(())
+        assert [await anext(slow), await anext(slow)] == [Unobserved(""), Listed(())]
         names = {(await world.create(a_job("true"))).name for _ in range(5)}
+        assert await anext(slow) == Unobserved("")
         listed = await anext(slow)
         assert isinstance(listed, Listed)
         assert {job.name for job in listed.jobs} == names

@@ -12,19 +12,22 @@ from weakref import WeakSet
 
 import trio
 
-from slimjobs.core.orchestrators.ports import Changed, Listed, Observation, Vanished
+from slimjobs.core.orchestrators.ports import Changed, Listed, Observation, Unobserved, Vanished
 
 BUFFERED: Final = 1000
 """How many changes wait for a watcher before they are replaced by a list."""
 
 
 class Watch(AsyncIterator[Observation]):
-    """One watcher's view: a list, then the changes since. It ends with its last reference; nothing has to be closed."""
+    """One watcher's view: the word that a list begins, the list, then the changes since; the same again when it is too
+    slow. It ends with its last reference; nothing has to be closed.
+    """
 
     def __init__(self, list_all: Callable[[], Listed]) -> None:
         self._list_all = list_all
         self._changes: deque[Changed | Vanished] = deque()
         self._list_next = True
+        self._announced = False
         self._news = trio.Event()
 
     def notify(self, change: Changed | Vanished) -> None:
@@ -41,8 +44,11 @@ class Watch(AsyncIterator[Observation]):
         while not self._list_next and not self._changes:
             self._news = trio.Event()
             await self._news.wait()
+        if self._list_next and not self._announced:
+            self._announced = True
+            return Unobserved("")
         if self._list_next:
-            self._list_next = False
+            self._list_next = self._announced = False
             return self._list_all()
         return self._changes.popleft()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-from itertools import islice
+from itertools import dropwhile, islice, takewhile
 from typing import Final
 
 import msgspec
@@ -46,11 +46,12 @@ ROWS_IN_STATUS = 100
 class Cursor(msgspec.Struct, frozen=True):
     """How far a reader of a list has come: the last row shown of the queues, then the last admission number.
 
-    `first_news` is the admission number that was next when the first page was made: a run that was admitted since may
-    have been shown already, while it was queued.
+    `began` is the admission number that was next when the first page was made, `news` the one when this page was: who
+    was admitted in between was shown before, either in its place in the queue or, on the next page, as news.
     """
 
-    first_news: int | None = None
+    began: int = 0
+    news: int = 0
     queue: str = ""
     ordinal: int = -1
     admission: int | None = None
@@ -60,7 +61,12 @@ class BadCursor(ValueError):
     """A cursor that no page gave."""
 
 
-_CURSOR: Final = re.compile(r"([0-9]{1,18})-([0-9]{1,18})-([0-9]{1,18})-(.*)")
+_CURSOR: Final = re.compile(r"([0-9]{1,18})-([0-9]{1,18})-([0-9]{1,18})-([0-9]{1,18})-(.*)")
+
+
+def first_page(state: State) -> Cursor:
+    """Before the first row."""
+    return Cursor(state.next_admission, state.next_admission)
 
 
 def parse_cursor(text: str) -> Cursor:
@@ -68,13 +74,12 @@ def parse_cursor(text: str) -> Cursor:
     matched = _CURSOR.fullmatch(text)
     if matched is None:
         raise BadCursor(text)
-    first_news, admission, ordinals, queue = matched.groups()
-    return Cursor(int(first_news), queue, int(ordinals) - 1, int(admission) or None)
+    began, news, admission, ordinals, queue = matched.groups()
+    return Cursor(int(began), int(news), queue, int(ordinals) - 1, int(admission) or None)
 
 
-def cursor_text(cursor: Cursor) -> str:
-    """The cursor as readers give it back."""
-    return f"{cursor.first_news}-{cursor.admission or 0}-{cursor.ordinal + 1}-{cursor.queue}"
+def _cursor_text(cursor: Cursor) -> str:
+    return f"{cursor.began}-{cursor.news}-{cursor.admission or 0}-{cursor.ordinal + 1}-{cursor.queue}"
 
 
 def page_of_runs(state: State, job: str, status: RunStatus | None, limit: int, after: Cursor) -> RunPage:
@@ -82,18 +87,28 @@ def page_of_runs(state: State, job: str, status: RunStatus | None, limit: int, a
     index = state.jobs.get(job)
     if index is None:
         return RunPage(())
-    if after.first_news is None:
-        after = msgspec.structs.replace(after, first_news=state.next_admission)
     found = list(islice(_rows(state, index, status, after), limit + 1))
     rows = tuple(row for _, row in found[:limit])
-    return RunPage(rows, cursor_text(found[limit - 1][0]) if len(found) > limit else None)
+    return RunPage(rows, _cursor_text(found[limit - 1][0]) if len(found) > limit else None)
 
 
 def _rows(state: State, index: JobIndex, status: RunStatus | None, after: Cursor) -> Iterator[tuple[Cursor, RunRow]]:
+    if status is None and after.admission is None:
+        yield from _news(state, index, after)
     if status in (None, RunStatus.QUEUED) and after.admission is None:
         yield from _queued_rows(state, index, after)
     if status is not RunStatus.QUEUED:
         yield from _admitted_rows(state, index, status, after)
+
+
+def _news(state: State, index: JobIndex, after: Cursor) -> Iterator[tuple[Cursor, RunRow]]:
+    """Those admitted since the page before whose place in the queue had not been reached by then."""
+    since = takewhile(lambda admission: admission >= after.news, reversed(index.admitted))
+    for admission in reversed(list(since)):
+        run = state.left_queue(index.admitted[admission])
+        if run is None or (state.versions[run.definition].name, run.ordinal) <= (after.queue, after.ordinal):
+            continue
+        yield msgspec.structs.replace(after, news=admission + 1), admitted_row(run)
 
 
 def _queued_rows(state: State, index: JobIndex, after: Cursor) -> Iterator[tuple[Cursor, RunRow]]:
@@ -102,24 +117,17 @@ def _queued_rows(state: State, index: JobIndex, after: Cursor) -> Iterator[tuple
             continue
         order = state.queues[name].order
         for ordinal in index.queued[name].after(after.ordinal if name == after.queue else -1):
-            yield Cursor(after.first_news, name, ordinal), queued_row(state, order.run_at(ordinal))
+            yield Cursor(after.began, state.next_admission, name, ordinal), queued_row(state, order.run_at(ordinal))
 
 
 def _admitted_rows(
     state: State, index: JobIndex, status: RunStatus | None, after: Cursor
 ) -> Iterator[tuple[Cursor, RunRow]]:
-    for admission in reversed(index.admitted):
-        if after.admission is not None and admission >= after.admission:
-            continue
+    above = after.began if after.admission is None else after.admission
+    for admission in dropwhile(lambda each: each >= above, reversed(index.admitted)):
         run = state.left_queue(index.admitted[admission])
-        if run is not None and status in (None, run.status) and not _shown_as_queued(state, run, after):
+        if run is not None and status in (None, run.status):
             yield msgspec.structs.replace(after, admission=admission), admitted_row(run)
-
-
-def _shown_as_queued(state: State, run: Run, after: Cursor) -> bool:
-    if after.first_news is None or run.admission < after.first_news:
-        return False
-    return (state.versions[run.definition].name, run.ordinal) <= (after.queue, after.ordinal)
 
 
 def queued_row(state: State, run: RunId) -> RunRow:

@@ -11,8 +11,8 @@ from slimjobs.core.machine.queries import ListRuns, Query, ShowRun, ShowStatus, 
 from slimjobs.eventlog.events.definitions import Visibility
 from slimjobs.projections.listing import (
     BadCursor,
-    Cursor,
     detail_of_run,
+    first_page,
     page_of_runs,
     parse_cursor,
     status_of_definition,
@@ -32,7 +32,7 @@ def read(state: State, query: Query, observed: Collection[str], problems: Sequen
 
 def _list(state: State, query: ListRuns) -> View | Refusal:
     try:
-        after = parse_cursor(query.cursor) if query.cursor is not None else Cursor()
+        after = parse_cursor(query.cursor) if query.cursor is not None else first_page(state)
     except BadCursor:
         said = "'continue' takes what the Link header of the page before gave, unchanged."
         return Invalid((Problem("", said),))

@@ -9,7 +9,8 @@ The states and what may follow what stand in `slimjobs.projections.run_states`.
 from __future__ import annotations
 
 import base64
-from typing import NewType
+import re
+from typing import Final, NewType
 
 import msgspec
 
@@ -19,6 +20,9 @@ RunId = NewType("RunId", bytes)
 """10 bytes, minted by the node that a trigger enters; people see them as 16 lower-case base32 characters."""
 
 
+_RUN_ID: Final = re.compile(r"[a-z2-7]{16}")
+
+
 def run_id_text(run: RunId) -> str:
     """The id as people see it: 16 characters of `a-z2-7` (contract §2)."""
     return base64.b32encode(run).decode().lower()
@@ -26,12 +30,7 @@ def run_id_text(run: RunId) -> str:
 
 def parse_run_id(text: str) -> RunId | None:
     """The id that this text stands for, or None where it cannot be one (only the canonical lower-case form is)."""
-    if len(text) != 16 or not text.isascii() or text != text.lower():
-        return None
-    try:
-        return RunId(base64.b32decode(text.upper()))
-    except ValueError:
-        return None
+    return RunId(base64.b32decode(text.upper())) if _RUN_ID.fullmatch(text) else None
 
 
 def job_object_name(job: str, run: RunId) -> str:

@@ -220,6 +220,17 @@ def test_no_more_appends_than_the_window_are_on_their_way() -> None:
     assert [len(m.entries) for m in only(Append, say(node, ack(node, A, 2))) if m.to == A] == [2]
 
 
+def test_an_ack_makes_room_for_what_it_covers_and_no_more() -> None:
+    node = lead(node_with(options=Options(pre_vote=False, check_quorum=False, max_inflight_entries_messages=2)))
+    for payload in (b"1", b"2", b"3", b"4"):
+        propose(node, payload)
+        say(node)
+    propose(node, b"5")
+    assert [len(m.entries) for m in only(Append, say(node, ack(node, A, 2))) if m.to == A] == [3]
+    propose(node, b"6")
+    assert [m for m in only(Append, say(node)) if m.to == A] == []
+
+
 def test_no_more_bytes_than_the_window_are_on_their_way() -> None:
     node = lead(node_with(options=Options(pre_vote=False, check_quorum=False, max_inflight_bytes=150)))
     sent = []

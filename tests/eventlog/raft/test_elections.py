@@ -185,6 +185,28 @@ def test_a_candidate_whose_time_is_over_stands_again_in_a_new_term() -> None:
     assert (node.raft.role, node.raft.term) == (Role.CANDIDATE, 2)
 
 
+def test_a_candidate_repeats_what_was_not_answered() -> None:
+    node = node_with(voters=4)
+    node.raft.campaign()
+    say(node, vote(1, A))
+    node.raft.tick()
+    assert [(request.to, request.term) for request in only(VoteRequest, say(node))] == [(B, 1), (NodeId(4), 1)]
+
+
+def test_a_voter_that_heard_the_old_leader_a_moment_later_delays_an_election_no_longer_than_that() -> None:
+    cluster = cluster_of(3, options=Options())
+    cluster.elect(1)
+    first, later = cluster.nodes[A], cluster.nodes[B]
+    cluster.crash(1)
+    first.raft.election_timeout = 10
+    cluster.tick(7, [A])
+    cluster.tick(3, [A, B])
+    assert (first.raft.role, later.raft.role) == (Role.PRE_CANDIDATE, Role.FOLLOWER)
+    later.raft.election_timeout = 20
+    cluster.tick(7, [A, B])
+    assert cluster.leader() is first
+
+
 def test_election_timeouts_are_drawn_anew_between_once_and_twice_the_shortest() -> None:
     node, drawn = node_with(), set()
     for _ in range(200):

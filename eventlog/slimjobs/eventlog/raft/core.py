@@ -69,10 +69,8 @@ class Raft(State):
         """A tick of the clock has passed."""
         if self.role is Role.LEADER:
             leading.tick(self)
-            return
-        self.election_elapsed += 1
-        if self.election_elapsed >= self.election_timeout:
-            election.campaign(self)
+        else:
+            election.tick(self)
 
     def campaign(self) -> None:
         """The election timeout is over now."""

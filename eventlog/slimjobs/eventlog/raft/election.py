@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from slimjobs.eventlog.raft import leading
 from slimjobs.eventlog.raft.messages import PreVoteAnswer, PreVoteRequest, TimeoutNow, VoteAnswer, VoteRequest
 from slimjobs.eventlog.raft.quorum import Outcome, outcome
 from slimjobs.eventlog.raft.state import NOBODY, State
 from slimjobs.eventlog.raft.types import NodeId, Role, Term
+
+
+def tick(state: State) -> None:
+    """One tick of the clocks of a node that does not lead."""
+    state.election_elapsed += 1
+    state.heartbeat_elapsed += 1
+    if state.election_elapsed >= state.election_timeout:
+        campaign(state)
+    elif state.heartbeat_elapsed >= state.options.heartbeat_ticks:
+        state.heartbeat_elapsed = 0
+        ask_again(state)
 
 
 def campaign(state: State) -> None:
@@ -31,8 +44,7 @@ def stand_provisionally(state: State) -> None:
     """Ask whether the voters would vote for this node in the next term."""
     state.turn(Role.PRE_CANDIDATE, NOBODY)
     term, log = Term(state.term + 1), state.log
-    for voter in others(state):
-        state.send(PreVoteRequest(state.id, voter, term, log.last_index, log.terms.last_term))
+    ask(state, [PreVoteRequest(state.id, to, term, log.last_index, log.terms.last_term) for to in others(state)])
     count(state, state.id, granted=True)
 
 
@@ -43,10 +55,25 @@ def stand(state: State, *, forced: bool) -> None:
     state.enter_term(Term(state.term + 1))
     state.turn(Role.CANDIDATE, NOBODY)
     state.vote = state.id
-    log = state.log
-    for voter in others(state):
-        state.send(VoteRequest(state.id, voter, state.term, log.last_index, log.terms.last_term, forced))
+    term, log = state.term, state.log
+    ask(state, [VoteRequest(state.id, to, term, log.last_index, log.terms.last_term, forced) for to in others(state)])
     state.send(VoteAnswer(state.id, state.id, state.term, granted=True))
+
+
+def ask(state: State, requests: Sequence[PreVoteRequest | VoteRequest]) -> None:
+    """Send the requests of this election, and keep them."""
+    state.requests = requests
+    for request in requests:
+        state.send(request)
+
+
+# Raft §5.5: requests are repeated until they are answered. It also shortens elections: a voter that heard the old
+# leader a moment later than this node is silent at first, out of loyalty.
+def ask_again(state: State) -> None:
+    """Repeat what was not answered."""
+    for request in state.requests:
+        if request.to not in state.votes:
+            state.send(request)
 
 
 def others(state: State) -> tuple[NodeId, ...]:

@@ -9,7 +9,7 @@ from slimjobs.eventlog.raft.durability import Durability
 from slimjobs.eventlog.raft.entropy import Entropy
 from slimjobs.eventlog.raft.log import Log
 from slimjobs.eventlog.raft.membership import Memberships
-from slimjobs.eventlog.raft.messages import Message, SnapshotOffer
+from slimjobs.eventlog.raft.messages import Message, PreVoteRequest, SnapshotOffer, VoteRequest
 from slimjobs.eventlog.raft.options import Options, Start
 from slimjobs.eventlog.raft.progress import Progress
 from slimjobs.eventlog.raft.reads import Reads
@@ -42,6 +42,7 @@ class State:
         self.entropy = Entropy(start.seed)
         self.reads = Reads(self.entropy.draw() >> 1)
         self.votes: dict[NodeId, bool] = {}
+        self.requests: Sequence[PreVoteRequest | VoteRequest] = ()
         self.progress: dict[NodeId, Progress] = {}
         self.transferee = NOBODY
         self.heartbeat_due = False
@@ -82,7 +83,7 @@ class State:
             raise AssertionError(f"a {self.role.value} cannot become a {role.value}")
         self.role, self.leader = role, leader
         self.reads.lose_all()
-        self.votes, self.progress, self.transferee = {}, {}, NOBODY
+        self.votes, self.requests, self.progress, self.transferee = {}, (), {}, NOBODY
         self.reset_clocks()
 
     # Figure 2: a term only rises, and brings a vote that is not yet given.

@@ -44,6 +44,7 @@ from tests.core.machine.orchestrator import SimulatedOrchestrator
 FINAL = frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED})
 FOUNDING_ID = "c1"
 DEFAULT = Definition(command=("default",), visibility=Visibility.PUBLIC)
+IDLE_WAKES = 100  # the clock is looked at every second, and the longest that is waited for is half a minute
 KEPT = 10**9  # seconds: ended runs stay in the lists, so that they can be looked for
 
 
@@ -170,7 +171,8 @@ class World:
     def told(self, said: Command | Query) -> object:
         """Ask, let everything happen, and give the answer."""
         token = self.call(said) if isinstance(said, Command) else self.ask(said)
-        self.settle_node()
+        while token not in self.answers:
+            self.write() if self.disk.pending else self.wake()
         return self.value_of(token)
 
     # What may happen next -------------------------------------------------------------------------------------------
@@ -226,27 +228,29 @@ class World:
     # Quiet worlds ---------------------------------------------------------------------------------------------------
 
     def settle(self, steps: int = 100_000) -> None:
-        """Let everything happen, in a fixed order, until nothing more will but by the clock."""
+        """Let everything happen, in a fixed order, until nothing more comes of it, not even by the clock."""
+        idle = 0
         for _ in range(steps):
             things = [thing for thing in self.possible() if thing != self.wake]
             if things:
+                idle = 0
                 things[0]()
-            elif not self._waits_for_the_clock():
-                return
-            else:
+            elif idle < IDLE_WAKES and self.wake_at is not None and (self.unfinished() or self.orphans()):
+                idle += 1
                 self.wake()
+            else:
+                return
         raise AssertionError("it never comes to rest")
 
     def settle_node(self) -> None:
-        """Let disk and clock serve whoever waits; the orchestrator stands still."""
-        while self.disk.pending or (self.asked and self.wake_at is not None):
-            self.write() if self.disk.pending else self.wake()
+        """Let the disk do everything it was asked; the orchestrator and the clock stand still."""
+        while self.disk.pending:
+            self.write()
 
-    # Only while something is due soon: a retry, or an orphan to sweep. Times to live are let alone.
-    def _waits_for_the_clock(self) -> bool:
-        return (
-            self.wake_at is not None and self.wake_at - self.now.monotonic_ns < 60 * 10**9 and bool(self.unfinished())
-        )
+    def orphans(self) -> list[str]:
+        """The objects that nobody wants any more."""
+        state = self.machine.state
+        return [name for name, job in self.orchestrator.objects.items() if state.job_of(job.run) is None]
 
     def unfinished(self) -> list[RunId]:
         """The runs that have neither ended nor gone."""
@@ -258,6 +262,7 @@ class World:
     def judge(self) -> None:
         """What callers were told is true, every run has ended once, and any way to the end of the log is the same."""
         assert not self.unfinished(), "somebody waits for ever"
+        assert not self.orphans(), "an object is left behind"
         for run, job in self.acknowledged.items():
             value = self.told(ShowRun(job, run, True))
             if run not in self.deletion_asked:

@@ -5,7 +5,9 @@ directory (lock) -> log and snapshot -> state -> machine -> disk thread -> runne
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -34,10 +36,19 @@ SWITCH_INTERVAL_SECONDS: Final = 0.0005
 LOCK_WAIT_SECONDS: Final = 3.0
 
 
+class DirectoryUnusable(Exception):
+    """The directory cannot be made or written; the message is for the person who chose it."""
+
+    def __init__(self, directory: Path, reason: str) -> None:
+        super().__init__(f"SlimData__Directory: {directory} cannot be used: {reason}")
+        self.directory = directory
+
+
 class Running(msgspec.Struct, frozen=True):
-    """A node that serves: where, and an event that is set when it has ended."""
+    """A node that answers: where; `ready` is set when it leads with a configuration, `ended` when it has ended."""
 
     url: str
+    ready: trio.Event
     ended: trio.Event
 
 
@@ -50,30 +61,48 @@ async def run_node(
 ) -> None:
     """Run a node until `stop` is set; then accept nothing more, finish what is in flight, and end within 5 s.
 
-    Raises `DirectoryTaken`, `Damage`, `AddressUnavailable` and their like where it cannot start, `DiskFailed` where it
-    cannot go on.
+    It answers from the moment that it has read its log. Raises `DirectoryUnusable`, `DirectoryTaken`, `Damage`,
+    `AddressUnavailable` and their like where it cannot start, `DiskFailed` where it cannot go on.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
-    ended = trio.Event()
     listeners = await listen(settings.http_host, settings.http_port)
-    host = settings.http_host or "127.0.0.1"
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port_of(listeners)}"
+    running = Running(_url(settings, port_of(listeners)), trio.Event(), trio.Event())
     async with (
-        open_machine(
-            DirectoryOnDisk(settings.directory), storage_options(settings), machine_settings(settings)
-        ) as opened,
+        open_machine(_files(settings), storage_options(settings), machine_settings(settings)) as opened,
         open_runner(settings.directory / "runner", runner_settings(settings), lock_fd=opened.lock_fd) as runner,
         trio.open_nursery() as nursery,
     ):
         node = Node(opened.machine, opened.start_disk, runner, SystemClock())
         await nursery.start(node.run)
         nursery.start_soon(propose_forever, node, source)
-        await node.until_ready()
-        task_status.started(Running(url, ended))
+        nursery.start_soon(_say_ready, node, running)
+        task_status.started(running)
         surface = surface_settings(settings)
-        await serve(create_app(node, surface), listeners, surface.connections, stop)
+        await serve(create_app(node, surface, stop), listeners, surface.connections, stop)
         nursery.cancel_scope.cancel()
-    ended.set()
+    running.ended.set()
+
+
+async def _say_ready(node: Node, running: Running) -> None:
+    await node.until_ready()
+    running.ready.set()
+
+
+def _url(settings: Settings, port: int) -> str:
+    host = settings.http_host or "127.0.0.1"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _files(settings: Settings) -> DirectoryOnDisk:
+    """The directory, made if it is missing. Raises `DirectoryUnusable`."""
+    files = DirectoryOnDisk(settings.directory)
+    try:
+        files.prepare()
+    except OSError as error:
+        raise DirectoryUnusable(settings.directory, error.strerror or str(error)) from error
+    if not os.access(settings.directory, os.R_OK | os.W_OK | os.X_OK):
+        raise DirectoryUnusable(settings.directory, "it may not be written by this user")
+    return files
 
 
 def storage_options(settings: Settings) -> StorageOptions:

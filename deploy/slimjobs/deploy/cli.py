@@ -6,9 +6,11 @@ node should not carry what only a client needs.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -18,36 +20,81 @@ import click
 from slimjobs.core.configuration.place import find_place
 from slimjobs.core.configuration.settings import SETTINGS, Settings, read_settings
 from slimjobs.deploy.exits import Ended, Exit
+from slimjobs.deploy.streams import complete_streams, discard_output, tell
 
 EPILOG: Final = (
     "Exit codes: 0 done; 1 the answer is no; 2 bad usage or configuration; 3 the directory or port is taken; 4 damage; "
     "5 a checkpoint differs from the others'."
 )
+INTERRUPTED: Final = 130
+"""As a shell says of what ctrl-C ended (128 + SIGINT)."""
+
 _F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class _ReaderLeft(Exception):
+    """Whoever reads stdout has had enough, as `head` does."""
+
+
+class _Commands(click.Group):
+    """The commands. click itself would end with 1 when a reader leaves, which here says that the answer is no."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        with _readers_may_leave():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> object:
+        with _readers_may_leave():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _readers_may_leave() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise _ReaderLeft from None
 
 
 def main() -> None:
     """The entry point: runs a command, tells a person what went wrong, and exits with the code that says it."""
+    complete_streams()
+    sys.exit(_run())
+
+
+def _run() -> int:
     if sys.platform != "linux":
-        sys.stderr.write(f"slimjobs: runs on Linux only, and this is {sys.platform}\n")
-        sys.exit(Exit.USAGE)
+        tell(f"slimjobs: runs on Linux only, and this is {sys.platform}")
+        return Exit.USAGE
     try:
         slimjobs.main(prog_name="slimjobs", standalone_mode=False)
     except Ended as ended:
         if str(ended):
-            click.echo(f"slimjobs: {ended}", err=True)
-        sys.exit(ended.code)
+            tell(f"slimjobs: {ended}")
+        return ended.code
     except click.ClickException as error:
-        error.show()
-        sys.exit(Exit.USAGE)
+        said = io.StringIO()
+        error.show(said)
+        tell(said.getvalue().rstrip())
+        return Exit.USAGE
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(130)
-    except BrokenPipeError:  # whoever reads us has had enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(Exit.DONE)
+        return INTERRUPTED
+    except _ReaderLeft:
+        discard_output()
+    except OSError as error:  # stdout is a file on a full disk, for one
+        discard_output()
+        tell(f"slimjobs: {error}")
+        return Exit.NO
+    return Exit.DONE
 
 
-@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.group(
+    cls=_Commands,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
 @click.version_option(version("slimjobs"), prog_name="slimjobs")
 def slimjobs() -> None:
     """Jobs on Kubernetes or as plain processes: triggered by HTTP, queued, capped, and never lost."""
@@ -69,7 +116,7 @@ def settings_of(flags: Mapping[str, str | None]) -> Settings:
     given = {each.key: value for each in SETTINGS if (value := flags.get(each.field)) is not None}
     reading = read_settings(os.environ, given, find_place(os.environ))
     for warning in reading.warnings:
-        click.echo(f"slimjobs: {warning}", err=True)
+        tell(f"slimjobs: {warning}")
     if reading.settings is None:
         raise Ended(Exit.USAGE, *reading.problems)
     return reading.settings

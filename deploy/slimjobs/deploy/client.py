@@ -15,6 +15,7 @@ from slimjobs.deploy.exits import Ended, Exit
 
 DEFAULT_URL: Final = "http://127.0.0.1:5000"
 TIMEOUT_SECONDS: Final = 30.0
+INDEX: Final = "X-SlimFaas-Index"
 _BLOCK_BYTES: Final = 64 * 1024
 
 
@@ -45,27 +46,36 @@ class Refused(Ended):
         self.status = status
 
 
+class Foreign(Ended):
+    """Something answers at the address, but not as this service does."""
+
+    def __init__(self, url: str, status: int) -> None:
+        super().__init__(Exit.NO, f"what answers at {url} is not slimjobs (it said {status}); give another --url")
+
+
 class Client:
     """The service at a URL."""
 
     def __init__(self, url: str = DEFAULT_URL) -> None:
-        split = urllib.parse.urlsplit(url)
-        if split.scheme not in ("http", "https") or not split.hostname:
-            raise Ended(Exit.USAGE, f"--url takes http://HOST:PORT, not '{url}'")
+        self._host, self._port, self._path = _parts(url)
+        self._kind = http.client.HTTPSConnection if url.startswith("https") else http.client.HTTPConnection
         self.url = url.rstrip("/")
-        self._split = split
 
     def request(
         self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
     ) -> Response:
-        """One request, one answer. Raises `Refused` for 400 and above, `Unreachable`."""
+        """One request, one answer. Raises `Refused` for 400 and above, `Unreachable`, `Foreign`."""
         with self._sent(method, path, body, headers or {}) as answer:
             content = answer.read()
-            return Response(answer.status, dict(answer.getheaders()), json.loads(content) if content else None)
+            if answer.headers.get_content_type() != "application/json":
+                raise Foreign(self.url, answer.status)
+            return Response(answer.status, dict(answer.getheaders()), json.loads(content))
 
     def stream(self, path: str) -> Iterator[bytes]:
-        """The body of a GET as it comes. Raises `Refused`, `Unreachable`."""
+        """The output behind a path, as it comes. Raises `Refused`, `Unreachable`, `Foreign`."""
         with self._sent("GET", path, None, {}, timeout=None) as answer:
+            if INDEX not in answer.headers:
+                raise Foreign(self.url, answer.status)
             while block := answer.read1(_BLOCK_BYTES):
                 yield block
 
@@ -73,15 +83,15 @@ class Client:
     def _sent(
         self, method: str, path: str, body: object, headers: Mapping[str, str], timeout: float | None = TIMEOUT_SECONDS
     ) -> Iterator[http.client.HTTPResponse]:
-        secure = self._split.scheme == "https"
-        kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-        connection = kind(self._split.hostname or "", self._split.port, timeout=timeout)
+        connection = self._kind(self._host, self._port, timeout=timeout)
         try:
             content = None if body is None else json.dumps(body).encode()
-            connection.request(method, self._split.path.rstrip("/") + path, content, dict(headers))
+            connection.request(method, self._path + path, content, dict(headers))
             answer = connection.getresponse()
             if answer.status >= 400:
-                raise Refused(answer.status, _problem(answer.read()))
+                if answer.headers.get_content_type() != "application/problem+json":
+                    raise Foreign(self.url, answer.status)
+                raise Refused(answer.status, json.loads(answer.read()))
             yield answer
         except (OSError, http.client.HTTPException) as error:
             raise Unreachable(self.url, error) from error
@@ -89,12 +99,15 @@ class Client:
             connection.close()
 
 
-def _problem(content: bytes) -> Mapping[str, Any]:
+def _parts(url: str) -> tuple[str, int | None, str]:
+    """Host, port and path of a URL. Raises `Ended`."""
     try:
-        problem = json.loads(content)
+        split = urllib.parse.urlsplit(url)
+        if split.scheme in ("http", "https") and split.hostname:
+            return split.hostname, split.port, split.path.rstrip("/")
     except ValueError:
-        problem = None
-    return problem if isinstance(problem, dict) else {"detail": content.decode(errors="replace")[:500]}
+        pass
+    raise Ended(Exit.USAGE, f"--url takes http://HOST:PORT, not '{url}'")
 
 
 def quoted(part: str) -> str:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar, TypeVarTuple, Unpack
 
 import click
 import trio
@@ -23,6 +23,7 @@ from slimjobs.deploy.client import Client
 from slimjobs.deploy.exits import Ended, Exit
 from slimjobs.deploy.messages import configure_messages
 from slimjobs.deploy.serve import readable_configuration, stop_on_signal, telling_why
+from slimjobs.deploy.streams import tell
 from slimjobs.http.server import AddressUnavailable, listen
 
 RUNS: Final = 8
@@ -41,6 +42,8 @@ print(f"fibonacci({n}) = {a}")
 """
 
 Row = Mapping[str, Any]
+Args = TypeVarTuple("Args")
+Answered = TypeVar("Answered")
 
 
 def demonstrate(directory: Path, port: int, exit_when_done: bool) -> None:
@@ -56,22 +59,33 @@ async def _demonstrate(directory: Path, port: int, exit_when_done: bool) -> None
     async with trio.open_nursery() as nursery:
         nursery.start_soon(stop_on_signal, stop)
         running: Running = await nursery.start(run_node, settings, readable_configuration(settings), stop)
-        nursery.start_soon(_end_with, running, nursery)
+        failed = await _shown(running, directory, stop)
+        if exit_when_done:
+            stop.set()
+        elif not stop.is_set():
+            tell(f"\nThe service goes on at {running.url}; ctrl-C ends it.")
+        await running.ended.wait()
+        nursery.cancel_scope.cancel()
+    if failed and exit_when_done:
+        raise Ended(Exit.NO, f"{failed} runs failed")
+
+
+async def _shown(running: Running, directory: Path, stop: trio.Event) -> int:
+    """Show everything, until the end or until it is stopped; gives how many runs failed."""
+    failed = 0
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_cancel_at, stop, nursery.cancel_scope)
+        await running.ready.wait()
         show = Show(Client(running.url))
         show.welcome(directory)
         failed = await show.runs()
-        if exit_when_done:
-            stop.set()
-        else:
-            click.echo(f"\nThe service goes on at {running.url}; ctrl-C ends it.", err=True)
-        await running.ended.wait()
-        if failed and exit_when_done:
-            raise Ended(Exit.NO, f"{failed} runs failed")
+        nursery.cancel_scope.cancel()
+    return failed
 
 
-async def _end_with(running: Running, nursery: trio.Nursery) -> None:
-    await running.ended.wait()
-    nursery.cancel_scope.cancel()
+async def _cancel_at(event: trio.Event, scope: trio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()
 
 
 # Only what the demonstration is about is set here, so that whatever the environment names does not change it.
@@ -160,7 +174,7 @@ class Show:
         if row["Status"] == "Queued":
             return f"queued, number {row['PositionInQueue']}"
         if row["Status"] == "Succeeded":
-            return f"succeeded: {await trio.to_thread.run_sync(self._output, row['Id'])}"
+            return f"succeeded: {await _in_thread(self._output, row['Id'])}"
         return str(row["Status"].lower()) + (f", {row['Reason']}" if row["Reason"] else "")
 
     def _output(self, run_id: str) -> str:
@@ -172,4 +186,8 @@ class Show:
 
     # Plain blocking HTTP in a thread, as any client would do it, so that the node serves it like any other.
     async def _ask(self, method: str, path: str, body: object = None) -> Any:
-        return (await trio.to_thread.run_sync(self._client.request, method, path, body)).body
+        return (await _in_thread(self._client.request, method, path, body)).body
+
+
+async def _in_thread(call: Callable[[Unpack[Args]], Answered], *arguments: *Args) -> Answered:
+    return await trio.to_thread.run_sync(call, *arguments, abandon_on_cancel=True)

@@ -12,6 +12,7 @@ import click
 
 from slimjobs.deploy.client import Client, quoted
 from slimjobs.deploy.exits import Ended, Exit
+from slimjobs.deploy.streams import discard_output, tell
 
 FINAL: Final = frozenset({"Succeeded", "Failed"})
 WAIT_SECONDS: Final = 20
@@ -30,9 +31,12 @@ def run_job(
     if not wait and not logs:
         click.echo(json.dumps({"Id": run_id}) if as_json else f"{name}/{run_id}")
         return
-    click.echo(f"{name}/{run_id} was accepted", err=True)
+    tell(f"{name}/{run_id} was accepted")
     if logs:
-        _follow_output(client, name, run_id)
+        try:
+            _follow_output(client, name, run_id)
+        except BrokenPipeError:  # the reader has had enough, but whether the run succeeds is still asked
+            discard_output()
     detail = _wait_for_end(client, name, run_id)
     if as_json:
         click.echo(json.dumps(detail))
@@ -51,7 +55,7 @@ def _wait_for_end(client: Client, name: str, run_id: str) -> Row:
     path = f"/job/{quoted(name)}/{run_id}"
     detail: Row = client.request("GET", path).body
     while detail["Status"] not in FINAL:
-        click.echo(f"{name}/{run_id} is {_where(detail)}", err=True)
+        tell(f"{name}/{run_id} is {_where(detail)}")
         detail = client.request("GET", f"{path}?wait={WAIT_SECONDS}").body
     return detail
 
@@ -115,7 +119,7 @@ def _time(at_ms: int) -> str:
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], nothing: str) -> None:
     if not rows:
-        click.echo(nothing, err=True)
+        tell(nothing)
         return
     from rich import box
     from rich.console import Console
@@ -141,7 +145,7 @@ def list_definitions(url: str, as_json: bool) -> None:
     ]
     _table(("NAME", "QUEUED", "SLOTS HELD", "VISIBILITY"), rows, nothing="no definitions")
     for problem in status["Problems"]:
-        click.echo(problem, err=True)
+        tell(problem)
 
 
 def show_run(url: str, run: str, as_json: bool) -> None:
@@ -175,7 +179,7 @@ def delete_run(url: str, run: str, as_json: bool) -> None:
     elif answer.status == 200:
         click.echo(f"{run} is deleted")
     else:
-        click.echo(f"{run} will be deleted; the orchestrator has not confirmed it yet", err=True)
+        tell(f"{run} will be deleted; the orchestrator has not confirmed it yet")
 
 
 def _name_and_id(run: str) -> tuple[str, str]:

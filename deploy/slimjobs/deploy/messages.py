@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 
 from slimjobs.core.configuration.settings import LogFormat, LogLevel
+from slimjobs.deploy.streams import tell
 
 _LEVELS: Final = {
     LogLevel.DEBUG: logging.DEBUG,
@@ -16,6 +17,15 @@ _LEVELS: Final = {
     LogLevel.WARNING: logging.WARNING,
     LogLevel.ERROR: logging.ERROR,
 }
+
+
+class _Teller:
+    """Where messages of every level end. A message is said in the middle of other work, so saying it never fails."""
+
+    def msg(self, message: str) -> None:
+        tell(message)
+
+    debug = info = warning = error = critical = msg
 
 
 def configure_messages(level: LogLevel, form: LogFormat) -> None:
@@ -34,6 +44,6 @@ def configure_messages(level: LogLevel, form: LogFormat) -> None:
             *last,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: _Teller(),
         cache_logger_on_first_use=True,
     )

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Final
 
 import structlog
 import trio
 
 from slimjobs.core.configuration.settings import Orchestrator, Settings
 from slimjobs.core.configuration.source import ConfigurationSource
-from slimjobs.deploy.assembly import Running, run_node
+from slimjobs.core.orchestrators.process import DamagedObject
+from slimjobs.deploy.assembly import DirectoryUnusable, Running, run_node
 from slimjobs.deploy.exits import Ended, Exit
 from slimjobs.deploy.messages import configure_messages
-from slimjobs.eventlog.storage.errors import Damage, DirectoryTaken, DiskFailed, StorageError
+from slimjobs.eventlog.storage.errors import DirectoryTaken, NewerFormat, StorageError
 from slimjobs.http.server import AddressUnavailable
 from slimjobs.projections.fold import BrokenLog
+from slimjobs.projections.snapshot import UnreadableSnapshot
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger("slimjobs")
 
@@ -46,19 +49,39 @@ def readable_configuration(settings: Settings) -> ConfigurationSource:
     return source
 
 
+# The first line that fits: what comes before `StorageError` are kinds of it.
+EXITS: Final[Mapping[type[BaseException], Exit]] = {
+    DirectoryTaken: Exit.TAKEN,
+    AddressUnavailable: Exit.TAKEN,
+    DirectoryUnusable: Exit.USAGE,
+    NewerFormat: Exit.USAGE,
+    StorageError: Exit.DAMAGE,
+    BrokenLog: Exit.DAMAGE,
+    UnreadableSnapshot: Exit.DAMAGE,
+    DamagedObject: Exit.DAMAGE,
+}
+
+
 @contextmanager
 def telling_why() -> Iterator[None]:
-    """What keeps a node from starting or going on, as the message and the exit code that the contract gives it."""
+    """What keeps a node from starting or going on, as the message and the exit code that the contract gives it.
+
+    Nurseries wrap what ends them into groups; here it is taken out again. What is not expected passes as it is.
+    """
     try:
         yield
-    except* (DirectoryTaken, AddressUnavailable) as group:
-        raise Ended(Exit.TAKEN, *map(str, _leaves(group))) from None
-    except* Damage as group:
-        raise Ended(Exit.DAMAGE, *map(str, _leaves(group))) from None
-    except* BrokenLog as group:
-        raise Ended(Exit.DAMAGE, *(f"the log cannot be folded: {each}" for each in _leaves(group))) from None
-    except* (DiskFailed, StorageError) as group:
-        raise Ended(Exit.DAMAGE, *map(str, _leaves(group))) from None
+    except BaseExceptionGroup as group:
+        causes = list(_leaves(group))
+        if all(isinstance(cause, Ended | BrokenPipeError) for cause in causes):
+            raise causes[0] from None
+        codes = [_exit_of(cause) for cause in causes]
+        if None in codes:
+            raise
+        raise Ended(next(code for code in codes if code is not None), *map(str, causes)) from None
+
+
+def _exit_of(cause: BaseException) -> Exit | None:
+    return next((code for kind, code in EXITS.items() if isinstance(cause, kind)), None)
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
@@ -74,9 +97,14 @@ async def _serve(settings: Settings, source: ConfigurationSource) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(stop_on_signal, stop)
         running: Running = await nursery.start(run_node, settings, source, stop)
-        _log.info("ready", url=running.url, directory=str(settings.directory), orchestrator=str(settings.orchestrator))
+        nursery.start_soon(_tell_when_ready, running, settings)
         await running.ended.wait()
         nursery.cancel_scope.cancel()
+
+
+async def _tell_when_ready(running: Running, settings: Settings) -> None:
+    await running.ready.wait()
+    _log.info("ready", url=running.url, directory=str(settings.directory), orchestrator=str(settings.orchestrator))
 
 
 async def stop_on_signal(stop: trio.Event) -> None:

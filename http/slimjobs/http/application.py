@@ -30,9 +30,9 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger("slimjobs.http
 Headers = dict[bytes, bytes]
 
 
-def create_app(service: Service, settings: SurfaceSettings) -> ASGIFramework:
-    """The REST surface of a node, as an ASGI application for `server.serve`."""
-    return Application(Surface(service, settings))
+def create_app(service: Service, settings: SurfaceSettings, stop: trio.Event | None = None) -> ASGIFramework:
+    """The REST surface of a node, as an ASGI application for `server.serve`; `stop` is the event that ends it."""
+    return Application(Surface(service, settings, trio.Event() if stop is None else stop))
 
 
 class Application:

@@ -65,7 +65,7 @@ async def show_run(surface: Surface, asked: Asked, name: str, text: str, given: 
     job, run = checked_name(name), parse_run_id(text)
     if run is None:
         return await _no_id(surface, asked, job, text)
-    reply = surface.seen(await surface.service.query(ShowRun(job, run, asked.caller.internal, wait_seconds)))
+    reply = surface.seen(await surface.waited(ShowRun(job, run, asked.caller.internal, wait_seconds)))
     if not isinstance(reply.value, RunDetail):
         return surface.refusal(reply, asked)
     return json_answer(200, run_json(reply.value, asked.caller.internal), reply.index)

@@ -23,7 +23,7 @@ from slimjobs.http.http1 import ServerConfig
 from slimjobs.http.problems import problem_body
 
 BACKLOG: Final = 1024
-GRACE_SECONDS: Final = 3.0  # the whole node has five
+GRACE_SECONDS: Final = 2.0  # the whole node has five, and its jobs need two of them
 REFUSALS_AT_ONCE: Final = 64  # connections above a limit that are told so; the rest is closed in silence
 REFUSAL_SECONDS: Final = 1.0
 OUT_OF_FILES_SECONDS: Final = 0.1

@@ -6,10 +6,11 @@ import secrets
 from collections.abc import Sequence
 
 import msgspec
+import trio
 
 from slimjobs.core.configuration.settings import Settings
 from slimjobs.core.decide.refusals import Invalid, Problem, Refusal
-from slimjobs.core.machine.queries import ListRuns
+from slimjobs.core.machine.queries import ListRuns, ShowRun
 from slimjobs.core.node.service import Reply, Service
 from slimjobs.eventlog.events.names import JOB_NAME_RULE, job_name
 from slimjobs.eventlog.events.runs import RunId
@@ -61,15 +62,32 @@ class BadRequest(Exception):
 class Surface:
     """The node as the routes see it, and the newest index that any answer reflected."""
 
-    def __init__(self, service: Service, settings: SurfaceSettings) -> None:
+    def __init__(self, service: Service, settings: SurfaceSettings, stop: trio.Event) -> None:
         self.service = service
         self.settings = settings
+        self._stop = stop
         self.newest_index = 0
 
     def seen(self, reply: Reply) -> Reply:
         """The reply, its index noted."""
         self.newest_index = max(self.newest_index, reply.index)
         return reply
+
+    async def waited(self, query: ShowRun) -> Reply:
+        """The reply to a query that waits for a change. When the node is told to stop, that ends all waiting: a
+        client that asked to wait for minutes is told at once how things are, instead of being cut off.
+        """
+        if query.wait_seconds and not self._stop.is_set():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._cancel_at_stop, nursery.cancel_scope)
+                reply = await self.service.query(query)
+                nursery.cancel_scope.cancel()
+                return reply
+        return await self.service.query(msgspec.structs.replace(query, wait_seconds=0.0))
+
+    async def _cancel_at_stop(self, scope: trio.CancelScope) -> None:
+        await self._stop.wait()
+        scope.cancel()
 
     def refusal(self, reply: Reply, asked: Asked, lines: Sequence[int] | None = None) -> Answer:
         """The answer to a request that the node refused."""

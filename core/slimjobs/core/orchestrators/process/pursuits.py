@@ -36,7 +36,7 @@ _log = structlog.get_logger(__name__)
 
 _DISK_AGAIN_SECONDS: Final = 1.0
 # A node ends within 5 s of its SIGTERM; its jobs get two of them to end by themselves.
-_CLOSING_GRACE_SECONDS: Final = 2.0
+_CLOSING_GRACE_SECONDS: Final = 1.5
 
 
 class RunnerSettings(msgspec.Struct, frozen=True):

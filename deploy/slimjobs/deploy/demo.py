@@ -94,12 +94,14 @@ def _settings(directory: Path, port: int) -> Settings:
         "Command": [sys.executable, "-I", "-c", FIBONACCI],
         "NumberParallelJob": SLOTS,
         "Visibility": "Public",
+        "BackoffLimit": 6,  # as often as this it may be killed while a run runs
         "TtlSecondsAfterFinished": 3600,
     }
     given = {
         "SlimFaas__Orchestrator": "Process",
         "SlimFaas__HttpPort": str(port),
         "SlimFaas__LogLevel": "warning",
+        "SlimFaas__BackoffSeconds": "1",  # who has just killed it does not want to look at nothing for long
         "SlimFaas__JobsConfiguration": json.dumps({"Configurations": {"fibonacci": definition}}),
         "SlimData__Directory": str(directory),
     }

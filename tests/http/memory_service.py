@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 import trio
 
 from slimjobs.core.decide.commands import Accepted, Command, Deleted, DeleteRun, Trigger
-from slimjobs.core.decide.refusals import Forbidden, Refusal, UnknownRun
+from slimjobs.core.decide.refusals import Forbidden, Invalid, Refusal, UnknownRun
 from slimjobs.core.machine.queries import ListRuns, Query, ShowRun, ShowStatus
 from slimjobs.core.node.service import Reply
 from slimjobs.core.orchestrators.ports import OutputMissing
 from slimjobs.eventlog.events.definitions import Definition, EnvironmentVariable, Source, Visibility
-from slimjobs.eventlog.events.runs import job_object_name, run_id_text
+from slimjobs.eventlog.events.runs import RunId, job_object_name, run_id_text
 from slimjobs.eventlog.raft.types import Index
 from slimjobs.projections.views import (
     DefinitionStatus,
@@ -53,7 +53,7 @@ class MemoryService:
         self.output_ended = trio.Event()
         self.gate: trio.Event | None = None
         """If set, commands and followed output wait for it."""
-        self._runs: dict[bytes, tuple[str, str]] = {}
+        self._runs: dict[RunId, tuple[str, str]] = {}
 
     async def command(self, command: Command) -> Reply:
         self.commands.append(command)
@@ -71,6 +71,11 @@ class MemoryService:
             self.index += 1
             return Reply(Index(self.index), self.refusal or Deleted(self.promised))
         raise AssertionError(command)
+
+    @property
+    def enqueued(self) -> list[RunId]:
+        """The runs that were accepted and not deleted."""
+        return list(self._runs)
 
     async def query(self, query: Query) -> Reply:
         self.queries.append(query)
@@ -103,6 +108,8 @@ class MemoryService:
     def _trigger(self, command: Trigger) -> Reply:
         if not command.internal and any(each.job == PRIVATE for each in command.runs):
             return Reply(Index(self.index), Forbidden("Job 'private' is private."))
+        if command.problems:
+            return Reply(Index(self.index), Invalid(command.problems))
         if self.refusal is not None:
             return Reply(Index(self.index), self.refusal)
         self.index += 1
@@ -122,6 +129,6 @@ class MemoryService:
         job, path = self._runs[query.run]
         return RunDetail(self._row(query.run, job), job, path, self.uid, DEFINITION, (), ())
 
-    def _row(self, run: bytes, job: str) -> RunRow:
+    def _row(self, run: RunId, job: str) -> RunRow:
         at = list(self._runs).index(run)
         return RunRow(run_id_text(run), job_object_name(job, run), RunStatus.QUEUED, at + 1, 1)  # type: ignore[arg-type]  # keys are ids

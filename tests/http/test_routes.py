@@ -101,7 +101,7 @@ async def test_a_bad_body_is_refused_with_every_problem_and_enqueues_nothing(
     answer = await inside.post("/job/fibonacci", {"Args": "42", "Imag": ""}, chunked=chunked)
     assert is_problem(answer, 400, "/job/fibonacci")
     assert [error["pointer"] for error in answer.json["errors"]] == ["/Imag", "/Args"]
-    assert not service.commands
+    assert not service.enqueued
 
 
 @pytest.mark.parametrize("target", ["/job/a_b", "/job/ab", "/job/-abc", "/job/" + "x" * 31, "/job/f%00o"])
@@ -136,7 +136,7 @@ async def test_a_body_that_does_not_arrive_is_408_in_time(service: MemoryService
                 begun = trio.current_time()
                 assert (await stream.receive_some()).startswith(b"HTTP/1.1 408 ")
                 assert trio.current_time() - begun == pytest.approx(BODY_SECONDS, abs=0.5)
-    assert not service.commands
+    assert not service.enqueued
 
 
 async def test_long_bodies_that_nobody_finishes_leave_room_for_short_ones(
@@ -185,7 +185,7 @@ async def test_a_batch_with_bad_lines_is_refused_as_a_whole_with_their_numbers(
     answer = await inside.post("/jobs", b'{"Name": "fibonacci"}\n\n{"Name": "x"}\n{')
     assert is_problem(answer, 400, "/jobs")
     assert [(error["pointer"], error["line"]) for error in answer.json["errors"]] == [("/1/Name", 3), ("/2", 4)]
-    assert not service.commands
+    assert not service.enqueued
 
 
 async def test_what_the_node_refuses_of_a_batch_has_its_line_too(service: MemoryService, inside: Client) -> None:
@@ -233,7 +233,7 @@ async def test_a_key_that_is_none_is_refused(service: MemoryService, inside: Cli
         for target, body in (("/job/fibonacci", b""), ("/jobs", b'[{"Name":"fib"}]')):
             answer = await inside.post(target, body, chunked=chunked, headers={"idempotency-key": key})
             assert is_problem(answer, 400, target)
-    assert not service.commands
+    assert not service.enqueued
 
 
 # Refusals -----------------------------------------------------------------------------------------------------------

@@ -63,6 +63,23 @@ async def until_status(client: Client, location: str, status: str) -> Any:
     return shown
 
 
+async def test_what_is_wrong_with_a_body_and_with_what_it_asks_for_is_told_at_once(client: Client) -> None:
+    body = {"Argz": ["1"], "Image": "evil:1", "BackoffLimit": -1}
+    answer = await client.post("/job/fibonacci", body)
+    assert answer.status == 400
+    assert {error["pointer"] for error in answer.json["errors"]} == {"/Argz", "/Image", "/BackoffLimit"}
+    lines = [{"Name": "fibonacci", "Image": "evil:1"}, {"Name": "fibonacci", "Argz": []}, {"Name": "fibonacci"}]
+    answer = await client.post("/jobs", lines)
+    assert answer.status == 400
+    assert [error["pointer"] for error in answer.json["errors"]] == ["/0/Image", "/1/Argz"]
+    assert (await client.get("/job/fibonacci")).json == []
+
+
+async def test_an_outsider_learns_nothing_of_a_private_job_from_a_bad_body(stranger: Client) -> None:
+    assert (await stranger.post("/job/secret", {"Argz": ["1"]})).status == 403
+    assert (await stranger.post("/jobs", [{"Name": "secret", "Argz": ["1"]}])).status == 403
+
+
 async def test_runs_go_from_the_queue_through_their_slots_to_their_end(client: Client, live: LiveNode) -> None:
     ids = [(await client.post("/job/fibonacci", {"Args": [str(at)]})).json["Id"] for at in range(4)]
     for id in ids[:2]:

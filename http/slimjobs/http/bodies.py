@@ -27,12 +27,18 @@ _WHITE: Final = b" \t\r\n"
 
 
 class BadBody(Exception):
-    """A body that cannot be taken as it is."""
+    """A body that cannot be taken as it is. `read` is what could be read all the same, by place: more may be wrong."""
 
-    def __init__(self, problems: tuple[Problem, ...], lines: tuple[int, ...] | None = None) -> None:
+    def __init__(
+        self,
+        problems: tuple[Problem, ...],
+        lines: tuple[int, ...] | None = None,
+        read: Sequence[Overrides | Line | None] = (),
+    ) -> None:
         super().__init__(problems)
         self.problems = problems
         self.lines = lines
+        self.read = read
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -58,7 +64,7 @@ def read_trigger(body: bytes) -> Overrides:
         raise BadBody((Problem("", f"the body is an object, not {kind_of(value)}"),))
     trouble = Trouble()
     overrides = overrides_of(Fields(value, OVERRIDES, "", trouble))
-    _raise_if_any(trouble, None)
+    _raise_if_any(trouble, None, [overrides])
     return overrides
 
 
@@ -72,7 +78,7 @@ def read_batch(body: bytes) -> Batch:
         raise BadBody((Problem("", f"a batch has 1 to {MAX_BATCH} jobs, not {len(values)}"),))
     trouble = Trouble(MAX_BATCH_PROBLEMS)
     triggers = [_read_line(item, pointer_to("", at), trouble) for at, item in enumerate(values)]
-    _raise_if_any(trouble, lines)
+    _raise_if_any(trouble, lines, triggers)
     return Batch(tuple(line for line in triggers if line is not None), lines)
 
 
@@ -119,8 +125,8 @@ def _job_name(value: Value, pointer: str, trouble: Trouble) -> str | None:
     return name
 
 
-def _raise_if_any(trouble: Trouble, lines: tuple[int, ...] | None) -> None:
+def _raise_if_any(trouble: Trouble, lines: tuple[int, ...] | None, read: Sequence[Overrides | Line | None]) -> None:
     if trouble.unlisted:
         trouble.problems.append(Problem("", f"{trouble.unlisted} further problems are not listed"))
     if trouble.problems:
-        raise BadBody(tuple(trouble.problems), lines)
+        raise BadBody(tuple(trouble.problems), lines, read)

@@ -6,7 +6,7 @@ Both ways in (`hot` and `app`) end here, so they cannot differ.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Final
 
@@ -15,11 +15,12 @@ import msgspec
 from slimjobs.core.decide.commands import Accepted, IdempotencyKey, Requested, Trigger
 from slimjobs.core.decide.refusals import Invalid, OutcomeUnknown, Problem
 from slimjobs.core.node.service import Reply
+from slimjobs.eventlog.events.definitions import Overrides
 from slimjobs.eventlog.events.runs import RunId, run_id_text
 from slimjobs.http.answers import JSON, NDJSON, Answer, Header, json_answer
 from slimjobs.http.bodies import BadBody, Batch, Line, read_batch, read_trigger
 from slimjobs.http.problems import refused, run_location, unknown_outcome
-from slimjobs.http.surface import Asked, BadRequest, Surface, checked_name, mint
+from slimjobs.http.surface import Asked, Surface, checked_name, mint
 
 DIGEST_BYTES: Final = 16
 MAX_PATH_CHARACTERS: Final = 4096
@@ -32,15 +33,18 @@ _REPLAYED: Final[Header] = (b"idempotent-replayed", b"true")
 async def trigger(surface: Surface, asked: Asked, name: str, path: str, key: bytes | None, body: bytes) -> Answer:
     """`POST /job/{name}[/{path}]`. Raises BadRequest."""
     job = checked_name(name)
+    problems = [*_path_problems(path), *_key_problems(key)]
+    overrides: Overrides | Line | None
     try:
         overrides = read_trigger(body)
-        _check_path(path)
-        key_digests = _key(key, f"/job/{job}/{path}", asked, [Line(job, overrides)])
-    except (BadBody, BadRequest) as error:
-        refusal = Invalid(error.problems) if isinstance(error, BadBody) else error.refusal
-        return await surface.forbidden(job, asked) or refused(refusal, asked.path)
+    except BadBody as error:
+        [overrides] = error.read or [None]
+        problems += error.problems
+    if not isinstance(overrides, Overrides):
+        return await surface.forbidden(job, asked) or refused(Invalid(tuple(problems)), asked.path)
     [run] = mint(1)
-    reply = await _ask(surface, (Requested(run, job, overrides, path),), asked, key_digests)
+    digests = None if problems else _key(key, f"/job/{job}/{path}", asked, [Line(job, overrides)])
+    reply = await _ask(surface, (Requested(run, job, overrides, path),), asked, digests, problems)
     if isinstance(reply.value, Accepted):
         [accepted] = reply.value.runs
         headers = ((b"location", run_location(job, accepted).encode()), *_replayed(reply.value))
@@ -50,25 +54,41 @@ async def trigger(surface: Surface, asked: Asked, name: str, path: str, key: byt
 
 async def trigger_batch(surface: Surface, asked: Asked, key: bytes | None, body: bytes) -> Answer:
     """`POST /jobs`: all of them or none."""
+    problems = _key_problems(key)
     try:
         batch = read_batch(body)
-        key_digests = _key(key, "/jobs", asked, batch.triggers)
     except BadBody as error:
-        return refused(Invalid(error.problems), asked.path, error.lines)
-    runs = mint(len(batch.triggers))
-    requested = tuple(
-        Requested(run, line.job, line.overrides, "", f"/{at}")
-        for at, (run, line) in enumerate(zip(runs, batch.triggers, strict=True))
-    )
-    reply = await _ask(surface, requested, asked, key_digests)
+        problems += error.problems
+        readable = [(at, line) for at, line in enumerate(error.read) if isinstance(line, Line)]
+        reply = await _ask(surface, _requested(readable), asked, None, problems)
+        return _not_accepted(surface, reply, [], asked, error.lines)
+    requested = _requested(enumerate(batch.triggers))
+    digests = None if problems else _key(key, "/jobs", asked, batch.triggers)
+    reply = await _ask(surface, requested, asked, digests, problems)
     if isinstance(reply.value, Accepted):
         return _accepted_batch(batch, reply.value, reply.index)
-    named = [(line.job, run) for line, run in zip(batch.triggers, runs, strict=True)]
-    return _not_accepted(surface, reply, named, asked, batch.lines)
+    return _not_accepted(surface, reply, [(each.job, each.run) for each in requested], asked, batch.lines)
 
 
-async def _ask(surface: Surface, requested: tuple[Requested, ...], asked: Asked, key: IdempotencyKey | None) -> Reply:
-    command = Trigger(requested, internal=asked.caller.internal, key=key)
+def _requested(lines: Iterable[tuple[int, Line]]) -> tuple[Requested, ...]:
+    """The runs that the lines of a batch ask for, each with where it stood."""
+    placed = list(lines)
+    runs = mint(len(placed))
+    return tuple(
+        Requested(run, line.job, line.overrides, "", f"/{at}") for run, (at, line) in zip(runs, placed, strict=True)
+    )
+
+
+# What is wrong with a request is told all at once, by the node: it alone knows whether the caller may see the job at
+# all, and what else its definition has against the request.
+async def _ask(
+    surface: Surface,
+    requested: tuple[Requested, ...],
+    asked: Asked,
+    key: IdempotencyKey | None,
+    problems: Sequence[Problem],
+) -> Reply:
+    command = Trigger(requested, asked.caller.internal, key, tuple(problems))
     return surface.seen(await surface.service.command(command))
 
 
@@ -95,23 +115,24 @@ def _replayed(accepted: Accepted) -> tuple[Header, ...]:
     return (_REPLAYED,) if accepted.replayed else ()
 
 
-def _check_path(path: str) -> None:
-    """The rest of the path becomes a variable of the container. Raises BadRequest."""
-    if "\0" in path or len(path) > MAX_PATH_CHARACTERS:
-        detail = f"what follows the job's name holds no NUL and at most {MAX_PATH_CHARACTERS} characters"
-        raise BadRequest(Invalid((Problem("", detail),)))
+def _path_problems(path: str) -> list[Problem]:
+    """What is wrong with the rest of the path, which becomes a variable of the container."""
+    if "\0" not in path and len(path) <= MAX_PATH_CHARACTERS:
+        return []
+    return [Problem("", f"what follows the job's name holds no NUL and at most {MAX_PATH_CHARACTERS} characters")]
+
+
+def _key_problems(key: bytes | None) -> list[Problem]:
+    """What is wrong with a key."""
+    if key is None or _VISIBLE.fullmatch(key):
+        return []
+    return [Problem("", "an Idempotency-Key is one header of 1 to 255 visible ASCII characters")]
 
 
 def _key(key: bytes | None, path: str, asked: Asked, triggers: Sequence[Line]) -> IdempotencyKey | None:
-    """The digests of a key in its scope (method, path, internal or external) and of what came with it, normalised.
-
-    Raises BadRequest if the key is none.
-    """
+    """The digests of a key in its scope (method, path, internal or external) and of what came with it, normalised."""
     if key is None:
         return None
-    if not _VISIBLE.fullmatch(key):
-        detail = "an Idempotency-Key is one header of 1 to 255 visible ASCII characters"
-        raise BadRequest(Invalid((Problem("", detail),)))
     scope = _NORMALISED.encode(("POST", path, asked.caller.internal, key))
     return IdempotencyKey(_digest(scope), _digest(_NORMALISED.encode(triggers)))
 

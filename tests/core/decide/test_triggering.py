@@ -8,6 +8,7 @@ import pytest
 from slimjobs.core.decide.commands import Accepted, IdempotencyKey
 from slimjobs.core.decide.decision import Decision, Limits
 from slimjobs.core.decide.refusals import Forbidden, Invalid, KeyReused, NoLeader, QueueFull, Refusal, TooManyKeys
+from slimjobs.core.decide.triggering import private_to_outsiders
 from slimjobs.core.orchestrators.ports import Phase
 from slimjobs.eventlog.events.definitions import Definition, Overrides, Visibility
 from slimjobs.eventlog.events.runs import KeyUsed, RunAdmitted, RunEnqueued
@@ -120,6 +121,16 @@ def test_an_undefined_name_is_as_private_as_default() -> None:
     chronicle = chronicle_of()
     chronicle.configure({"default": msgspec.structs.replace(DEFAULT, visibility=Visibility.PRIVATE)})
     assert isinstance(chronicle.trigger("undefined", internal=False), Forbidden)
+
+
+def test_what_was_accepted_as_private_stays_so_when_its_definition_is_gone() -> None:
+    public = msgspec.structs.replace(DEFAULT, visibility=Visibility.PUBLIC)
+    chronicle = chronicle_of(default=public, secret=PRIVATE)
+    chronicle.trigger("secret")
+    chronicle.configure({"default": public})
+    assert private_to_outsiders(chronicle.state, "secret", internal=False) is not None
+    assert isinstance(chronicle.trigger("secret", internal=False), Forbidden)
+    assert private_to_outsiders(chronicle.state, "other", internal=False) is None
 
 
 def test_overrides_that_are_not_allowed_refuse_the_whole_batch() -> None:

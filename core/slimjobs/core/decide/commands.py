@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from slimjobs.core.decide.refusals import Problem
 from slimjobs.eventlog.events.definitions import Definition, Overrides, Source
 from slimjobs.eventlog.events.runs import RunId
 
@@ -28,11 +29,15 @@ class IdempotencyKey(msgspec.Struct, frozen=True):
 
 
 class Trigger(msgspec.Struct, frozen=True):
-    """Enqueue these runs, all or none. One trigger over HTTP is a batch of one."""
+    """Enqueue these runs, all or none. One trigger over HTTP is a batch of one.
+
+    With `problems`, which whoever read the request has found, it is refused with them and with all others there are.
+    """
 
     runs: tuple[Requested, ...]
     internal: bool
     key: IdempotencyKey | None = None
+    problems: tuple[Problem, ...] = ()
 
 
 class DeleteRun(msgspec.Struct, frozen=True):

@@ -32,6 +32,9 @@ from slimjobs.projections.fold import KEY_LIFETIME_MS
 from slimjobs.projections.state import Queue, State, Version
 from slimjobs.projections.why import not_ready
 
+PROBLEMS_TOLD = 10_000
+"""Beyond this many no further run of a batch is checked: the answer stays in proportion."""
+
 _NO_OVERRIDES = Overrides()
 _RUN_BYTES = 10
 _encoded = msgspec.msgpack.Encoder().encode
@@ -48,7 +51,7 @@ def decide_trigger(
     # What the record would say is when its keys were forgotten: its time never goes back behind the log's.
     forgotten_before = max(state.at, wall_ms) - KEY_LIFETIME_MS
     refused = (
-        _hidden(command, accepting)
+        _hidden(state, command)
         or _replay(state, command, forgotten_before)
         or _not_allowed(command, accepting, image_required)
         or _over_limits(state, command, accepting, limits, forgotten_before)
@@ -64,19 +67,28 @@ def decide_trigger(
 
 def private_to_outsiders(state: State, job: str, internal: bool) -> Forbidden | None:
     """Refuse an external caller everything about a job that is not public, whether it exists or not."""
-    version = state.definition_for(job)
-    if internal or (version is not None and version.definition.visibility is Visibility.PUBLIC):
+    if internal or _is_public(state, job):
         return None
     return Forbidden(f"Job '{job}' is private: only callers from inside may use it.")
 
 
-def _hidden(command: Trigger, versions: list[Version]) -> Forbidden | None:
+# A name that is defined no more falls back to Default. What was accepted under it while it was private stays so.
+def _is_public(state: State, job: str) -> bool:
+    version = state.definition_for(job)
+    if version is None or version.definition.visibility is not Visibility.PUBLIC:
+        return False
+    return job in state.current or all(
+        each.definition.visibility is Visibility.PUBLIC for each in state.versions.values() if each.name == job
+    )
+
+
+def _hidden(state: State, command: Trigger) -> Forbidden | None:
     if command.internal:
         return None
     problems = tuple(
         Problem(requested.pointer, f"Job '{requested.job}' is private: only callers from inside may use it.")
-        for requested, version in zip(command.runs, versions, strict=True)
-        if version.definition.visibility is not Visibility.PUBLIC
+        for requested in command.runs
+        if not _is_public(state, requested.job)
     )
     return Forbidden(problems[0].detail, problems) if problems else None
 
@@ -96,15 +108,23 @@ def _replay(state: State, command: Trigger, forgotten_before: int) -> Decision |
 
 
 def _not_allowed(command: Trigger, versions: list[Version], image_required: bool) -> Refusal | None:
-    invalid: list[Problem] = []
+    invalid: list[Problem] = list(command.problems)
     forbidden: list[Problem] = []
     for requested, version in zip(command.runs, versions, strict=True):
         wrong, denied = check(version.definition, requested.overrides, requested.pointer, image_required=image_required)
         invalid += (Problem(each.pointer, each.detail) for each in wrong)
         forbidden += (Problem(each.pointer, each.detail) for each in denied)
+        if len(invalid) > PROBLEMS_TOLD:
+            break
     if invalid:
-        return Invalid(tuple(invalid))
+        return Invalid(tuple(sorted(invalid, key=_place)))
     return Forbidden(forbidden[0].detail, tuple(forbidden)) if forbidden else None
+
+
+def _place(problem: Problem) -> int:
+    """Where in a batch a problem is, so that those of a line stand together; -1 for what is about the whole."""
+    line = problem.pointer.partition("/")[2].partition("/")[0]
+    return int(line) if line.isdecimal() else -1
 
 
 def _over_limits(

@@ -16,11 +16,11 @@ from slimjobs.core.orchestrators.ports import (
     Created,
     Expire,
     Listed,
-    Unobserved,
     Missing,
     Phase,
     Rejected,
     Unavailable,
+    Unobserved,
     Vanished,
 )
 from slimjobs.core.orchestrators.process import DamagedObject, watching

@@ -7,15 +7,17 @@ room, as on a full disk (EFBIG instead of ENOSPC, which storage treats alike), w
 from __future__ import annotations
 
 import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from slimjobs.deploy.client import Refused
 from slimjobs.eventlog.storage.writer import SEGMENT_BYTES
-from tests.deploy.nodes import Node, node, until
+from tests.deploy.nodes import Definitions, Node, configuration, node, until
 
-DEFINITIONS = {"long": {"Command": ["/bin/sleep", "1000"]}, "echo": {"Command": ["/bin/echo"]}}
+DEFINITIONS: Definitions = {"long": {"Command": ["/bin/sleep", "1000"]}, "echo": {"Command": ["/bin/echo"]}}
 ROOMY = {"SlimFaas__MaxQueuedJobs": "1000000", "SlimFaas__MaxQueuedBytes": "1Gi"}
 NO_ROOM = 507
 LARGE = {"Environments": [{"name": "FILL", "value": "x" * 100_000}]}
@@ -23,6 +25,17 @@ LARGE = {"Environments": [{"name": "FILL", "value": "x" * 100_000}]}
 
 def limit_files(running: Node, size: int) -> None:
     resource.prlimit(running.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+@contextmanager
+def limited(size: int) -> Iterator[None]:
+    """Whatever is started meanwhile finds the disk full from the first moment: children inherit the limit."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def fits(running: Node, job: str, body: object) -> bool:
@@ -85,15 +98,39 @@ def test_a_node_starts_on_a_full_disk_and_reads(tmp_path: Path) -> None:
         limit_files(running.ready(), SEGMENT_BYTES - 1)
         accepted = fill(running)
         running.kill()
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (SEGMENT_BYTES - 1, before[1]))  # inherited by what is started
-    try:
-        with node(tmp_path, DEFINITIONS, **ROOMY) as again:
-            resource.setrlimit(resource.RLIMIT_FSIZE, before)
-            assert queued(again.ready(), "long") == accepted
-            with pytest.raises(Refused, match="507"):
-                again.client.request("POST", "/job/long", LARGE)
-            limit_files(again, resource.RLIM_INFINITY)
-            until(lambda: fits(again, "echo", {}), "writes return")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with limited(SEGMENT_BYTES - 1), node(tmp_path, DEFINITIONS, **ROOMY) as again:
+        assert queued(again, "long") == accepted
+        assert not fits(again, "long", LARGE)
+        limit_files(again, resource.RLIM_INFINITY)
+        until(lambda: fits(again, "echo", {}), "writes return")
+
+
+def defined(running: Node, job: str) -> bool:
+    return job in {each["Name"] for each in running.client.request("GET", "/jobs/status").body["Definitions"]}
+
+
+def test_a_changed_configuration_waits_for_room_and_reads_go_on_meanwhile(tmp_path: Path) -> None:
+    file, directory = tmp_path / "jobs.json", tmp_path / "data"
+    added = {
+        "added": {
+            "Command": ["/bin/echo"],
+            "Environments": [{"name": f"FILL{n}", "value": "x" * 100_000} for n in range(4)],
+        }
+    }
+    file.write_text(configuration({**DEFINITIONS, **added}))
+    with node(directory, DEFINITIONS, **ROOMY) as running:
+        limit_files(running.ready(), SEGMENT_BYTES - 1)
+        accepted = fill(running)
+        running.kill()
+    in_file = {
+        "SlimFaas__JobsConfiguration": "",
+        "SlimFaas__JobsConfigurationFile": str(file),
+        "SlimFaas__HttpPort": "0",
+    }
+    with limited(SEGMENT_BYTES - 1), node(directory, **ROOMY, **in_file) as again:
+        until(lambda: bool(again.said("the configuration is not in force yet")), "it says so")
+        assert queued(again, "long") == accepted
+        assert not defined(again, "added")
+        limit_files(again, resource.RLIM_INFINITY)
+        until(lambda: defined(again, "added"), "the new configuration is in force")
+        assert fits(again, "added", {})

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -157,7 +157,7 @@ def test_a_directory_of_a_later_version_is_refused_clearly(tmp_path: Path) -> No
 # Standard streams -----------------------------------------------------------------------------------------------------
 
 
-@contextmanager
+@contextlib.contextmanager
 def started_by_shell(directory: Path, redirection: str) -> Iterator[subprocess.Popen[bytes]]:
     """A node whose standard streams a shell closes or redirects; it listens where `listening_port` finds it."""
     given = {
@@ -182,10 +182,14 @@ def started_by_shell(directory: Path, redirection: str) -> Iterator[subprocess.P
 
 def listening_port(pid: int) -> int | None:
     """The port on which a process listens, if it does."""
-    table = Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]
-    ports = {line.split()[9]: int(line.split()[1].rpartition(":")[2], 16) for line in table if line.split()[3] == "0A"}
-    targets = [os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir() if each.exists() or each.is_symlink()]
-    return next((ports[t[8:-1]] for t in targets if t.startswith("socket:[") and t[8:-1] in ports), None)
+    table = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    ports = {line[9]: int(line[1].rpartition(":")[2], 16) for line in table if line[3] == "0A"}
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed since it was listed
+            port = ports.get(os.readlink(descriptor).removeprefix("socket:[").removesuffix("]"))
+            if port is not None:
+                return port
+    return None
 
 
 @pytest.mark.parametrize("redirection", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", "2>/dev/full"])

@@ -131,4 +131,4 @@ class MemoryService:
 
     def _row(self, run: RunId, job: str) -> RunRow:
         at = list(self._runs).index(run)
-        return RunRow(run_id_text(run), job_object_name(job, run), RunStatus.QUEUED, at + 1, 1)  # type: ignore[arg-type]  # keys are ids
+        return RunRow(run_id_text(run), job_object_name(job, run), RunStatus.QUEUED, at + 1, 1)

@@ -46,14 +46,17 @@ async def _accepted(node: Node, configuration: Configuration) -> bool:
         return False
     if reply.value.changed:
         _log.info("a new configuration is in force", definitions=len(configuration.definitions))
-    _tell_what_does_not_fire(configuration)
+    _tell_what_is_not_done_yet(configuration)
     return True
 
 
-def _tell_what_does_not_fire(configuration: Configuration) -> None:
+def _tell_what_is_not_done_yet(configuration: Configuration) -> None:
     declared = sum(map(len, configuration.schedules.values()))
     if declared:
         _log.warning("the declared schedules were checked, but this version does not fire them", schedules=declared)
+    if configuration.services:
+        services = sorted(configuration.services)
+        _log.warning("the declared dependencies were checked, but this version does not start them", services=services)
 
 
 def _tell(node: Node, source: ConfigurationSource) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
@@ -104,7 +105,13 @@ async def _serve(settings: Settings, source: ConfigurationSource) -> None:
 
 async def _tell_when_ready(running: Running, settings: Settings) -> None:
     await running.ready.wait()
-    _log.info("ready", url=running.url, directory=str(settings.directory), orchestrator=str(settings.orchestrator))
+    _log.info(
+        "ready",
+        url=running.url,
+        pid=os.getpid(),
+        directory=str(settings.directory),
+        orchestrator=str(settings.orchestrator),
+    )
 
 
 async def stop_on_signal(stop: trio.Event) -> None:

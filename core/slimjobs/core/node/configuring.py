@@ -28,10 +28,16 @@ def proposal(configuration: Configuration) -> Configure:
 async def propose_forever(node: Node, source: ConfigurationSource) -> None:
     """Propose what the source has, then look at its file every second. A reload that fails keeps what is in force."""
     proposed: Configuration | None = None
+    told = ""
     while True:
         found = source.configuration
-        if found is not None and found is not proposed and await _accepted(node, found):
-            proposed = found
+        if found is not None and found is not proposed:
+            refusal = await _propose(node, found)
+            if not refusal:
+                proposed = found
+            elif refusal != told:
+                _log.warning("the configuration is not in force yet", reason=refusal)
+            told = refusal
         if source.file is None and proposed is not None:
             return
         await trio.sleep(LOOKED_AT_SECONDS)
@@ -39,15 +45,15 @@ async def propose_forever(node: Node, source: ConfigurationSource) -> None:
             _tell(node, source)
 
 
-async def _accepted(node: Node, configuration: Configuration) -> bool:
+async def _propose(node: Node, configuration: Configuration) -> str:
+    """Why the configuration is not in force, and to be proposed again; empty when it is."""
     reply = await node.command(proposal(configuration))
     if not isinstance(reply.value, Configured):
-        _log.warning("the configuration is not in force yet", reason=getattr(reply.value, "detail", ""))
-        return False
+        return getattr(reply.value, "detail", "") or type(reply.value).__name__
     if reply.value.changed:
         _log.info("a new configuration is in force", definitions=len(configuration.definitions))
     _tell_what_is_not_done_yet(configuration)
-    return True
+    return ""
 
 
 def _tell_what_is_not_done_yet(configuration: Configuration) -> None:

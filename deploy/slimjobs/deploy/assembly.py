@@ -6,11 +6,13 @@ directory (lock) -> log and snapshot -> state -> machine -> disk thread -> runne
 from __future__ import annotations
 
 import os
+import resource
 import sys
 from pathlib import Path
 from typing import Final
 
 import msgspec
+import structlog
 import trio
 
 from slimjobs.core.configuration.settings import Orchestrator, Settings
@@ -27,11 +29,16 @@ from slimjobs.eventlog.storage.retention import Retention
 from slimjobs.eventlog.storage.store import StorageOptions
 from slimjobs.http.application import create_app
 from slimjobs.http.server import listen, port_of, serve
-from slimjobs.http.surface import surface_settings
+from slimjobs.http.surface import SurfaceSettings, surface_settings
 
 # The disk thread may have to wait this long for the interpreter when the loop is busy; Python's own 5 ms are an fsync
 # many times over.
 SWITCH_INTERVAL_SECONDS: Final = 0.0005
+
+DESCRIPTORS_KEPT: Final = 256
+"""For the log, the runner's jobs and their outputs, and connections that are being turned away."""
+
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger("slimjobs")
 
 LOCK_WAIT_SECONDS: Final = 3.0
 
@@ -77,7 +84,7 @@ async def run_node(
         nursery.start_soon(propose_forever, node, source)
         nursery.start_soon(_say_ready, node, running)
         task_status.started(running)
-        surface = surface_settings(settings)
+        surface = within_descriptors(surface_settings(settings))
         await serve(create_app(node, surface, stop), listeners, surface.connections, stop)
         nursery.cancel_scope.cancel()
     running.ended.set()
@@ -133,3 +140,21 @@ def machine_settings(settings: Settings) -> MachineSettings:
 def runner_settings(settings: Settings) -> RunnerSettings:
     """The settings that are the process runner's."""
     return RunnerSettings(settings.backoff_seconds, settings.grace_seconds, settings.max_output_bytes)
+
+
+def within_descriptors(surface: SurfaceSettings) -> SurfaceSettings:
+    """These settings with no more connections than the process has descriptors for, beside what the node itself needs.
+
+    The limit is raised as far as needed and allowed: connections that took the last descriptor would leave none for the
+    log. Jobs are not concerned, their guard has been started with the limit as it was.
+    """
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = surface.connections.total + DESCRIPTORS_KEPT
+    allowed = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+    if now != resource.RLIM_INFINITY and now < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, most))
+    if allowed == wanted:
+        return surface
+    connections = max(allowed - DESCRIPTORS_KEPT, 1)
+    _log.warning("the limit of open files allows fewer connections than SlimFaas__MaxConnections", allowed=connections)
+    return msgspec.structs.replace(surface, connections=msgspec.structs.replace(surface.connections, total=connections))

@@ -206,6 +206,18 @@ def test_a_full_disk_refuses_new_work_and_everything_else_goes_on() -> None:
     world.judge_log()
 
 
+def test_what_finds_no_room_only_because_the_disk_is_behind_waits_for_it() -> None:
+    world = World(DEFINITIONS, room=HEADROOM_BYTES + 50_000)
+    world.settle()
+    tokens = [world.call(trigger(number, overrides=BIG)) for number in range(1, 4)]
+    world.disk.room += 50_000  # as when a fresh segment is there once the first has been written
+    crowded = [world.call(trigger(number, overrides=BIG)) for number in range(4, 8)]
+    assert not {*tokens, *crowded} & set(world.answers)
+    world.settle()
+    told = [world.value_of(token) for token in tokens + crowded]
+    assert all(isinstance(each, Accepted) for each in told), told
+
+
 def test_writes_return_by_themselves_when_there_is_room_again() -> None:
     world = World(DEFINITIONS, room=HEADROOM_BYTES + 200_000)
     world.settle()

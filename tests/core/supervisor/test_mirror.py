@@ -28,6 +28,11 @@ def test_a_list_shows_what_is_there_and_makes_the_mirror_current() -> None:
     assert mirror.seen(TWO).job == job(TWO)
 
 
+def test_what_a_new_list_does_not_show_any_more_is_worth_a_look() -> None:
+    mirror = mirror_of(Listed((job(ONE), job(TWO))), LOST)
+    assert mirror.observe("c1", Listed((job(TWO),)), set) == sorted((ONE, TWO))
+
+
 def test_a_bound_run_that_is_not_in_the_list_is_gone() -> None:
     assert mirror_of(LOST, Listed(()), bound=frozenset({ONE})).seen(ONE).gone
 

@@ -248,6 +248,17 @@ def test_those_that_wait_for_their_turn_cost_nothing_until_there_is_room() -> No
     assert list(books.supervisor.due(books.now)) == []
 
 
+def test_a_new_leader_takes_no_earlier_acceptance_for_granted() -> None:
+    books = Books()
+    books.commit(RunAdmitted(RUN), RunBound(RUN, "u1"))
+    effect_id, _ = books.only()
+    books.end(effect_id, Accepted())
+    assert books.supervisor.step(RUN, books.now) is Step.NOTHING
+    books.supervisor.begin_to_lead()
+    books.supervisor.observe("c1", Listed((observed(RUN),)))
+    assert books.supervisor.step(RUN, books.now) is Step.RELEASE
+
+
 def test_one_that_has_moved_on_gives_its_turn_away() -> None:
     books = Books()
     runs = [RunId(number.to_bytes(10, "big")) for number in range(34)]

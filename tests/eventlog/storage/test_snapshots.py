@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 
 from slimjobs.eventlog.raft.types import Index
@@ -82,6 +85,25 @@ def test_a_full_disk_refuses_the_snapshot_and_leaves_nothing_behind() -> None:
     assert writer.finish() == SnapshotRefused(Index(6), "the snapshot could not be written: No space left on device")
     assert isinstance(storage.publish(Index(6)), SnapshotRefused)
     assert [name for name in files.names() if "snapshot" in name] == [NAME]
+
+
+@pytest.mark.parametrize("method", ["open_writable", "rename"])
+def test_a_process_without_descriptors_or_a_disk_without_names_refuses_it(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = published()
+    files.kill()
+    storage = opened(files)
+
+    def none_left(*_: object) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files, method, none_left)
+        writer = storage.snapshot_writer(header(6))
+        writer.write(frames_of(6)[0])
+        assert writer.finish() == SnapshotRefused(Index(6), "the snapshot could not be written: Too many open files")
+    assert isinstance(storage.publish(Index(6)), SnapshotRefused)
 
 
 def test_one_that_is_not_finished_is_not_published() -> None:

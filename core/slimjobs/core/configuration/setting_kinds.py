@@ -78,17 +78,18 @@ def number(unit: str, above_zero: bool = False) -> Kind[float]:
     return Kind(f"a number of {unit}, {'above 0' if above_zero else '0 or more'}", read)
 
 
-def byte_size(least: int) -> Kind[int]:
+def byte_size(least: int, most: int = MAX_WHOLE) -> Kind[int]:
     """Bytes: a whole number, alone or with a suffix (`256Ki`, `8Mi`, `8 MiB`, `1GB`)."""
 
     def read(text: str) -> int:
         amount = parse_quantity(text.removesuffix("B").replace(" ", ""))
         size, rest = divmod(amount.nanos, NANO)
-        if rest or not least <= size <= MAX_WHOLE:
+        if rest or not least <= size <= most:
             raise ValueError
         return size
 
-    return Kind(f"a size of at least {least} bytes such as 262144, 256Ki or 8 MiB", read)
+    bounds = f"at least {least} bytes" if most == MAX_WHOLE else f"{least} to {most} bytes"
+    return Kind(f"a size of {bounds} such as 262144, 256Ki or 2 MiB", read)
 
 
 def port(least: int = 0) -> Kind[int]:

@@ -20,6 +20,9 @@ from slimjobs.core.configuration.place import Place
 from slimjobs.core.configuration.relaxed_json import shortened
 from slimjobs.core.configuration.setting_kinds import Kind, Network, Peer, RunnerAddress, T
 
+RECORD_BYTES: Final = 4 << 20
+"""What is accepted at once becomes one record, which has to fit into half a segment of the log."""
+
 PREFIXES: Final = ("slimfaas__", "slimdata__")
 
 
@@ -151,8 +154,12 @@ class Settings:
     max_queued_bytes: int = setting(
         "SlimFaas__MaxQueuedBytes", kinds.byte_size(1024), "8Mi", "stored overrides; above it a trigger is 429"
     )
-    max_body_bytes: int = setting("SlimFaas__MaxBodyBytes", kinds.byte_size(1024), "256Ki", "above it a request is 413")
-    max_batch_bytes: int = setting("SlimFaas__MaxBatchBytes", kinds.byte_size(1024), "1Mi", "above it a batch is 413")
+    max_body_bytes: int = setting(
+        "SlimFaas__MaxBodyBytes", kinds.byte_size(1024, RECORD_BYTES), "256Ki", "above it a request is 413"
+    )
+    max_batch_bytes: int = setting(
+        "SlimFaas__MaxBatchBytes", kinds.byte_size(1024, RECORD_BYTES), "1Mi", "above it a batch is 413"
+    )
     max_idempotency_keys: int = setting(
         "SlimFaas__MaxIdempotencyKeys", kinds.whole(unit="keys"), "10000", "remembered; above it a keyed request is 429"
     )

@@ -73,32 +73,40 @@ class Callers:
     # As a leader ----------------------------------------------------------------------------------------------------
 
     def serve(self, dependencies_seen: Collection[str], now: Now) -> None:
-        """Decide everything that waits, each command against the state with the ones before it."""
-        while self._waiting:
-            waiting = self._waiting.popleft()
-            said = waiting.said
-            if isinstance(said, Called):
-                self._decide(said, dependencies_seen, now, waiting.until_ns)
-            else:
-                self._read(said.token, said.query, dependencies_seen, now)
+        """Decide everything that waits, each command against the state with the ones before it.
 
-    def _decide(self, called: Called, dependencies_seen: Collection[str], now: Now, until_ns: int) -> None:
+        One that finds no room only because the disk is behind waits for it, and those that came later with it.
+        """
+        while self._waiting:
+            waiting = self._waiting[0]
+            said = waiting.said
+            if isinstance(said, Asked):
+                self._read(said.token, said.query, dependencies_seen, now)
+            elif not self._decide(said, dependencies_seen, now, waiting.until_ns):
+                return
+            self._waiting.popleft()
+
+    def _decide(self, called: Called, dependencies_seen: Collection[str], now: Now, until_ns: int) -> bool:
+        """Decide a command; False if it has to wait for the disk."""
         command = called.command
         decision = self._decision(command, dependencies_seen, now)
         if not isinstance(decision, Decision):
             self._hold(called.token, decision, until_ns)
-            return
+            return True
         if not decision.events:
             self._hold(called.token, decision.result, until_ns)
-            return
+            return True
         new_work = not isinstance(command, DeleteRun)
         applied = self._journal.append(decision.events, called.cause, now.wall_ms, new_work=new_work)
+        if applied is None and self._journal.waits_for_disk:
+            return False
         if applied is None:
             self._hold(called.token, NoRoom(), until_ns)
         elif isinstance(command, DeleteRun) and decision.result == Deleted(promised=False):
             self._deletion_waits.add(called.token, command.run, until_ns, applied.index)
         else:
             self.answers.promise(called.token, applied.index, decision.result, until_ns)
+        return True
 
     def _decision(self, command: Command, dependencies_seen: Collection[str], now: Now) -> Decision | Refusal:
         state = self._journal.state

@@ -69,6 +69,11 @@ class Journal:
         while self._unwritten and self._unwritten[0][0] <= ticket:
             self._unwritten_bytes -= self._unwritten.popleft()[1]
 
+    @property
+    def waits_for_disk(self) -> bool:
+        """Whether room may come back by itself: what is on its way to the disk counts as taken until it is there."""
+        return self._unwritten_bytes + self._batch_bytes > 0
+
     def reserve(self, persist: Persist) -> None:
         """A batch is on its way to the disk."""
         size = sum(footprint(len(entry.payload), 1) for entry in persist.entries)

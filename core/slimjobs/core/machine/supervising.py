@@ -39,6 +39,7 @@ class Supervising:
             self._record(run, dependencies_seen, now)
             step = self._supervisor.step(run, now.monotonic_ns)
             if step is Step.CHECK_ORPHAN:
+                self._orphans.pop(run, None)  # barriers rise: it goes to the end
                 self._orphans[run] = self._answers.next_barrier()
             elif step is not Step.NOTHING:
                 self._start(run, step, out)
@@ -46,7 +47,12 @@ class Supervising:
     @property
     def can_go_on(self) -> bool:
         """Whether something can be done that no input will announce: a read has confirmed an orphan."""
-        return any(self._answers.confirmed(barrier) for barrier in self._orphans.values())
+        return self._supervisor.has_room and self._confirmed_orphan() is not None
+
+    def _confirmed_orphan(self) -> RunId | None:
+        for run, barrier in self._orphans.items():  # barriers rise, so the first is confirmed first
+            return run if self._answers.confirmed(barrier) else None
+        return None
 
     def _record(self, run: RunId, dependencies_seen: Collection[str], now: Now) -> None:
         state = self._journal.state
@@ -71,9 +77,7 @@ class Supervising:
     # An object without a wish may be one whose admission this node has not heard of yet. Only when a read that began
     # after it was seen confirms that nothing is wanted of its run is it swept (design §5).
     def _check_orphans(self, now: Now, out: list[Output]) -> None:
-        for run, barrier in list(self._orphans.items()):
-            if not self._answers.confirmed(barrier):
-                continue
+        while self._supervisor.has_room and (run := self._confirmed_orphan()) is not None:
             del self._orphans[run]
             if self._supervisor.step(run, now.monotonic_ns) is Step.CHECK_ORPHAN:
                 self._start(run, Step.DELETE, out)

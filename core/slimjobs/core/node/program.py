@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Protocol
+from contextlib import suppress
+from typing import Protocol, TypeVar
 
 import outcome
 import structlog
@@ -38,6 +39,8 @@ from slimjobs.core.orchestrators.ports import Orchestrator
 from slimjobs.eventlog.storage.errors import StorageError
 from slimjobs.eventlog.storage.requests import DiskAnswer, DiskRequest, SnapshotHeader, SnapshotRefused
 
+T = TypeVar("T")
+
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger("slimjobs.node")
 
 
@@ -63,6 +66,12 @@ class NodeDisk(Protocol):
 
 StartDisk = Callable[[Callable[[Sequence[DiskAnswer]], None], Callable[[StorageError], None]], NodeDisk]
 """Starts the disk with two callbacks, for answers and for the failure that ends it; both are called in its thread."""
+
+
+# A disk that was left to itself at the end may still answer when there is nobody to hear it.
+def _tell(token: trio.lowlevel.TrioToken, hear: Callable[[T], None], said: T) -> None:
+    with suppress(trio.RunFinishedError):
+        token.run_sync_soon(hear, said)
 
 
 class Node:
@@ -128,8 +137,8 @@ class Node:
         """Turn the machine until cancelled. Raises `StorageError` when the disk no longer does what it is told."""
         token = trio.lowlevel.current_trio_token()
         disk = self._start_disk(
-            lambda answers: token.run_sync_soon(self._disk_answered, answers),
-            lambda failure: token.run_sync_soon(self._disk_failed, failure),
+            lambda answers: _tell(token, self._disk_answered, answers),
+            lambda failure: _tell(token, self._disk_failed, failure),
         )
         async with trio.open_nursery() as nursery:
             task_status.started()

@@ -72,6 +72,7 @@ class Mirror:
                 listed[run] = self.seen(run)
             elif run in bound:
                 listed[run] = Seen(self.seen(run).job, gone=True)
+        worth_a_look = self._seen.keys() | listed.keys()
         self._seen = listed
         self.listed, self.trouble = True, ""
-        return sorted(listed)
+        return sorted(worth_a_look)

@@ -141,6 +141,8 @@ class Supervisor:
     def begin_to_lead(self) -> None:
         """For a new leader: whatever is wanted is worth a look, as soon as it is seen what there is."""
         self.mirror = Mirror()
+        for progress in self._progress.values():
+            progress.accepted = None
         self._to_look_at.update(dict.fromkeys(self.desired.runs))
 
     def follow(self) -> None:
@@ -162,10 +164,15 @@ class Supervisor:
         runs = list(self._to_look_at)
         self._to_look_at.clear()
         yield from runs
-        while self._crowded_out and len(self._effects) < EFFECTS_AT_ONCE:
+        while self._crowded_out and self.has_room:
             run = next(iter(self._crowded_out))
             del self._crowded_out[run]
             yield run
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another effect may be under way."""
+        return len(self._effects) < EFFECTS_AT_ONCE
 
     def look_later(self, run: RunId) -> None:
         """Give this run again at the next call of `due`."""
@@ -212,7 +219,7 @@ class Supervisor:
 
     def start(self, run: RunId, step: Step, wishes: Wishes) -> tuple[int, Effect] | None:
         """Begin a step: its effect with a number of its own; None when it has to wait or the run has moved on."""
-        if len(self._effects) >= EFFECTS_AT_ONCE:
+        if not self.has_room:
             self._crowded_out[run] = None
             return None
         effect = _effect(run, step, self.desired.runs.get(run), self.mirror.seen(run), wishes)

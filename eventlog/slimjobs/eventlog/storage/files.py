@@ -18,6 +18,9 @@ from slimjobs.eventlog.storage.errors import DirectoryTaken
 OUT_OF_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """A full disk, a full quota, a limit on the size of files: each may pass, and none is a failing disk."""
 
+OUT_OF_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE})
+"""No descriptor left, in this process or anywhere: that may pass too."""
+
 LOCK: Final = "lock"
 LOCK_RETRY_SECONDS: Final = 0.02
 

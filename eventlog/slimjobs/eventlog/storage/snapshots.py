@@ -8,6 +8,7 @@ thread makes it durable and publishes it. Nothing in a file is the node's own, s
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import struct
@@ -18,7 +19,7 @@ import msgspec
 
 from slimjobs.eventlog.raft.types import Index
 from slimjobs.eventlog.storage.errors import Damage, DiskFailed
-from slimjobs.eventlog.storage.files import OUT_OF_SPACE, Files
+from slimjobs.eventlog.storage.files import OUT_OF_DESCRIPTORS, OUT_OF_SPACE, Files
 from slimjobs.eventlog.storage.identity import TEMPORARY
 from slimjobs.eventlog.storage.requests import SnapshotHeader, SnapshotRefused
 
@@ -59,8 +60,10 @@ class SnapshotWriter:
         self._count = -1  # the header is a frame too, but not one of the state's
         self._offset = 0
         self._refused: SnapshotRefused | None = None
-        self._file: int | None = files.open_writable(self._name)
-        files.truncate(self._file, 0)
+        self._file: int | None = None
+        with self._refusing():
+            self._file = files.open_writable(self._name)
+            files.truncate(self._file, 0)
         self._put(_MAGIC)
         self.write(msgspec.msgpack.encode(header))
 
@@ -81,7 +84,8 @@ class SnapshotWriter:
         self._put(_FOOTER.pack(_FOOTER_MARK, self._count, self._hash.digest()), hashed=False)
         self._close()
         if self._refused is None:
-            self._files.rename(self._name, snapshot_name(self._index) + TEMPORARY)
+            with self._refusing():
+                self._files.rename(self._name, snapshot_name(self._index) + TEMPORARY)
         return self._refused
 
     def discard(self) -> None:
@@ -92,17 +96,23 @@ class SnapshotWriter:
     def _put(self, content: bytes, hashed: bool = True) -> None:
         if self._file is None:
             return
-        try:
+        with self._refusing():
             self._files.write(self._file, content, self._offset)
-        except OSError as error:
-            if error.errno not in OUT_OF_SPACE:
-                raise DiskFailed(f"{self._name} could not be written: {error}") from error
-            self._refused = SnapshotRefused(self._index, f"the snapshot could not be written: {error.strerror}")
-            self.discard()
-            return
         self._offset += len(content)
         if hashed:
             self._hash.update(content)
+
+    @contextlib.contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """What may pass, a full disk or no descriptor left, only costs this snapshot; anything else is the end."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in OUT_OF_SPACE | OUT_OF_DESCRIPTORS:
+                raise DiskFailed(f"{self._name} could not be written: {error}") from error
+            self._refused = SnapshotRefused(self._index, f"the snapshot could not be written: {error.strerror}")
+            with contextlib.suppress(OSError):  # what is left behind goes at the next start
+                self.discard()
 
     def _close(self) -> None:
         if self._file is not None:
@@ -182,19 +192,24 @@ def publish_snapshot(files: Files, index: Index) -> SnapshotRefused | None:
         return None
     if name + TEMPORARY not in names:
         return SnapshotRefused(index, "no snapshot was written for this index")
-    file = files.open_writable(name + TEMPORARY)
     try:
-        files.sync(file)
+        _sync(files, name + TEMPORARY)
     except OSError as error:
-        if error.errno not in OUT_OF_SPACE:
+        if error.errno not in OUT_OF_SPACE | OUT_OF_DESCRIPTORS:
             raise
         files.remove(name + TEMPORARY)
         return SnapshotRefused(index, f"the snapshot could not be made durable: {error.strerror}")
-    finally:
-        files.close(file)
     files.rename(name + TEMPORARY, name)
     files.sync_names()
     return None
+
+
+def _sync(files: Files, name: str) -> None:
+    file = files.open_writable(name)
+    try:
+        files.sync(file)
+    finally:
+        files.close(file)
 
 
 def discard_snapshot(files: Files, index: Index) -> None:

@@ -35,7 +35,9 @@ from slimjobs.core.orchestrators.process.strays import end_strays
 _log = structlog.get_logger(__name__)
 
 _DISK_AGAIN_SECONDS: Final = 1.0
-# A node ends within 5 s of its SIGTERM; its jobs get two of them to end by themselves.
+# The clock may be set meanwhile, so no wait for an instant is longer before it is read again.
+_CLOCK_AGAIN_SECONDS: Final = 30.0
+# A node ends within 5 s of its SIGTERM; its jobs get some of them to end by themselves.
 _CLOSING_GRACE_SECONDS: Final = 1.5
 
 
@@ -85,7 +87,7 @@ class Pursuit:
         """Drive the object until it has ended or is removed, or the node closes."""
         while (run := self._at.store.get(self._name, self._uid)) is not None and not self._at.closing.is_set():
             if run.running:  # and not because of us
-                await trio.to_thread.run_sync(end_strays, run.run)
+                await self._end_strays(run)
                 await self._conclude(NODE_LOST)
             elif run.ending:
                 await self._remove()
@@ -104,7 +106,7 @@ class Pursuit:
         self.attempt = attempt = Attempt(number, path, outputs.max_bytes, run.program.command, variables)
         begun = await self._insist(lambda run: attempt_begun(run, self._at.now_ms()))
         if begun is not None and begun.running:  # else it was deleted meanwhile
-            await trio.to_thread.run_sync(outputs.remove, run.uid, [number - KEPT_ATTEMPTS])
+            await self._remove_output(run.uid, number - KEPT_ATTEMPTS)
             await self._attend(attempt, begun)
         self.attempt = None
 
@@ -115,7 +117,7 @@ class Pursuit:
             exit = await attempt.run(self._at.guard)
             nursery.cancel_scope.cancel()
         if exit is KEEPER_LOST:
-            await trio.to_thread.run_sync(end_strays, run.run)
+            await self._end_strays(run)
         # What the node stopped because it closes is found by the next one, as lost.
         if exit.succeeded or not self._at.closing.is_set():
             await self._conclude(exit)
@@ -145,6 +147,21 @@ class Pursuit:
         except OSError as error:
             await self._disk_refused(error)
 
+    async def _end_strays(self, run: RunObject) -> None:
+        """See to it that nothing of a lost attempt runs on, before another may start."""
+        while True:
+            try:
+                return await trio.to_thread.run_sync(end_strays, run.run)
+            except OSError as error:
+                await self._disk_refused(error)
+
+    async def _remove_output(self, uid: str, attempt: int) -> None:
+        """Remove what an old attempt wrote; where the disk refuses, it goes with the object."""
+        try:
+            await trio.to_thread.run_sync(self._at.outputs.remove, uid, [attempt])
+        except OSError as error:
+            _log.warning("an old output could not be removed", name=self._name, attempt=attempt, error=str(error))
+
     async def _insist(self, step: Step) -> RunObject | None:
         """Take the object on, however long the disk refuses: what has happened cannot be refused."""
         while True:
@@ -159,9 +176,10 @@ class Pursuit:
 
     async def _wait(self, until_ms: int | None) -> None:
         """Until this instant or an interruption; None: until an interruption."""
-        seconds = float("inf") if until_ms is None else max(0, until_ms - self._at.now_ms()) / 1000
-        with trio.move_on_after(seconds):
-            await self._interrupted.wait()
+        while not self._interrupted.is_set() and not self._passed(until_ms):
+            left = _CLOCK_AGAIN_SECONDS if until_ms is None else (until_ms - self._at.now_ms()) / 1000
+            with trio.move_on_after(min(left, _CLOCK_AGAIN_SECONDS)):
+                await self._interrupted.wait()
 
     def _passed(self, at_ms: int | None) -> bool:
         return at_ms is not None and self._at.now_ms() >= at_ms

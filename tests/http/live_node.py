@@ -119,12 +119,17 @@ class Objects:
         async for observation in self._receive:
             yield observation
 
-    async def output(
+    def output(
         self, name: str, uid: str, attempt: int | None, tail_lines: int | None, follow: bool
     ) -> AsyncIterator[bytes]:
         if name not in self.jobs:
             raise OutputMissing("The object is gone.")
-        yield f"{name} {attempt} {tail_lines} {follow}\n".encode()
+        if attempt not in (None, 1):
+            raise OutputMissing(f"There is no attempt {attempt}.")
+        return self._output(f"{name} {attempt} {tail_lines} {follow}\n".encode())
+
+    async def _output(self, written: bytes) -> AsyncIterator[bytes]:
+        yield written
 
 
 class LiveNode(msgspec.Struct, frozen=True):

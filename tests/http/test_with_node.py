@@ -191,6 +191,15 @@ async def test_output_is_that_of_the_object_of_the_run(client: Client) -> None:
     assert answer.body == f"fibonacci-slimfaas-job-{id} 1 5 False\n".encode()
 
 
+async def test_output_of_an_attempt_that_was_never_made_is_404_with_the_reason(client: Client) -> None:
+    id = (await client.post("/job/fibonacci")).json["Id"]
+    await until_status(client, f"/job/fibonacci/{id}", "Running")
+    for query in ("attempt=2", "attempt=2&follow=true"):
+        answer = await client.get(f"/job/fibonacci/{id}/logs?{query}")
+        assert answer.status == 404
+        assert "There is no attempt 2." in answer.json["detail"]
+
+
 async def test_a_stranger_gets_403_of_what_is_private_and_does_not_see_its_name(
     client: Client, stranger: Client
 ) -> None:

@@ -155,6 +155,6 @@ def within_descriptors(surface: SurfaceSettings) -> SurfaceSettings:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, most))
     if allowed == wanted:
         return surface
-    connections = max(allowed - DESCRIPTORS_KEPT, 1)
+    connections = max(allowed - DESCRIPTORS_KEPT, allowed // 2)
     _log.warning("the limit of open files allows fewer connections than SlimFaas__MaxConnections", allowed=connections)
     return msgspec.structs.replace(surface, connections=msgspec.structs.replace(surface.connections, total=connections))

@@ -101,8 +101,8 @@ async def run_output(
         return surface.refusal(reply, asked)
     if not reply.value.uid:
         return _no_output(asked, f"The run is {reply.value.row.status} and has not written anything yet.", reply.index)
-    pieces = surface.service.output(reply.value.row.name, reply.value.uid, attempt, tail_lines, follow)
     try:
+        pieces = surface.service.output(reply.value.row.name, reply.value.uid, attempt, tail_lines, follow)
         first = await anext(pieces, b"")
     except OutputMissing as missing:
         return _no_output(asked, str(missing), reply.index)

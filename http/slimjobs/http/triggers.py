@@ -25,6 +25,7 @@ from slimjobs.http.surface import Asked, Surface, checked_name, mint
 DIGEST_BYTES: Final = 16
 MAX_PATH_CHARACTERS: Final = 4096
 
+_UNSAFE_IN_PATH: Final = re.compile("[\0\ufffd]")  # what was no UTF-8 has become U+FFFD
 _VISIBLE: Final = re.compile(rb"[\x21-\x7e]{1,255}")
 _NORMALISED: Final = msgspec.msgpack.Encoder(order="deterministic")
 _REPLAYED: Final[Header] = (b"idempotent-replayed", b"true")
@@ -117,9 +118,9 @@ def _replayed(accepted: Accepted) -> tuple[Header, ...]:
 
 def _path_problems(path: str) -> list[Problem]:
     """What is wrong with the rest of the path, which becomes a variable of the container."""
-    if "\0" not in path and len(path) <= MAX_PATH_CHARACTERS:
+    if not _UNSAFE_IN_PATH.search(path) and len(path) <= MAX_PATH_CHARACTERS:
         return []
-    return [Problem("", f"what follows the job's name holds no NUL and at most {MAX_PATH_CHARACTERS} characters")]
+    return [Problem("", f"what follows the job's name is UTF-8 without NUL, at most {MAX_PATH_CHARACTERS} characters")]
 
 
 def _key_problems(key: bytes | None) -> list[Problem]:

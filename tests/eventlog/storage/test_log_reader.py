@@ -10,7 +10,9 @@ import pytest
 from slimjobs.eventlog.raft.types import Entry, Index
 from slimjobs.eventlog.storage.errors import Damage, NotALog
 from slimjobs.eventlog.storage.files import DirectoryOnDisk
+from slimjobs.eventlog.storage.identity import read_identity
 from slimjobs.eventlog.storage.log_reader import LogReader, read_log
+from slimjobs.eventlog.storage.segments import SegmentScan, segment_names
 from slimjobs.eventlog.storage.store import Storage, StorageOptions
 from tests.eventlog.storage.entries import INCARNATION, append, entries, opened, snapshot, state
 from tests.eventlog.storage.simulated_files import SimulatedFiles
@@ -110,6 +112,18 @@ def test_a_log_that_does_not_reach_back_to_its_snapshot_cannot_be_used() -> None
     files.remove("segment-000000000001.log")
     (damage,) = LogReader(files).verify().damage
     assert "expected index 1, the first that no snapshot holds" in str(damage)
+
+
+def test_a_segment_that_is_shortened_between_two_reads_ends_where_it_ends_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = SimulatedFiles()
+    node(files).close()
+    name, key, size = segment_names(files)[0], read_identity(files).key, files.size
+    found = [batch.header for batch in SegmentScan(files, name, key)]
+    files.replace(name, files.contents(name).rstrip(b"\0"))
+    monkeypatch.setattr(files, "size", lambda file: size(file) + 4096)  # as it was before the node closed it
+    scan = SegmentScan(files, name, key)
+    assert [batch.header for batch in scan] == found
+    assert scan.problem is None
 
 
 def test_a_node_that_writes_all_the_time_never_looks_damaged(tmp_path: Path) -> None:

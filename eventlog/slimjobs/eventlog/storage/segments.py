@@ -81,6 +81,8 @@ class SegmentScan:
             at = self.offset - base
             if at + HEADER_BYTES > len(block):
                 block, base, at = self._files.read(file, READ_BYTES, self.offset), self.offset, 0
+            if at + HEADER_BYTES > len(block):
+                return  # its node has just closed this segment and shortened it to what is used
             header = batch.header_at(block, at)
             length = HEADER_BYTES + header.length
             if header.magic != batch.MAGIC or length > size - self.offset:

@@ -27,6 +27,7 @@ from slimjobs.eventlog.storage.files import DirectoryOnDisk
 from slimjobs.eventlog.storage.store import StorageOptions
 from tests.bench.table import Row, fdatasync_p50_ms
 
+ROUNDS = 9
 LIMITS = Limits(queued_jobs=10_000_000, queued_bytes=1 << 40)
 CONFIGURATION = '{"Configurations": {"bench": {"Command": ["/bin/sleep", "3600"], "Visibility": "Public"}}}'
 
@@ -76,17 +77,24 @@ async def concurrent(node: Node, callers: int, count: int) -> float:
     return callers * count / (time.perf_counter() - begun)
 
 
+async def _beside_the_disk(node: Node, place: Path) -> tuple[float, float]:
+    """Milliseconds, p50, of an fdatasync and of a trigger right after it: disks change their speed within seconds."""
+    return fdatasync_p50_ms(place), 1000 * statistics.median(await sequential(node, 500))
+
+
 async def measure() -> list[Row]:
     """The rows of the table."""
     with tempfile.TemporaryDirectory(dir=".") as place:
-        fsync_ms = fdatasync_p50_ms(Path(place))
         async with running_node(Path(place) / "data") as node:
             await sequential(node, 200)
-            p50_ms = 1000 * statistics.median(await sequential(node, 2000))
+            rounds = [await _beside_the_disk(node, Path(place)) for _ in range(ROUNDS)]
             rate = statistics.median([await concurrent(node, 64, 400) for _ in range(5)])
+    fsync_ms, p50_ms = (statistics.median(each) for each in zip(*rounds, strict=True))
+    ratios = sorted(trigger_ms / disk_ms for disk_ms, trigger_ms in rounds)
+    shown = f"{statistics.median(ratios):.1f} fdatasyncs ({ratios[0]:.1f} to {ratios[-1]:.1f})"
     return [
         Row("fdatasync, p50", f"{fsync_ms:.3f} ms", ""),
-        Row("trigger, one caller, p50", f"{p50_ms:.3f} ms = {p50_ms / fsync_ms:.1f} fdatasyncs", "at most 5"),
+        Row("trigger, one caller, p50", f"{p50_ms:.3f} ms = {shown}", "at most 5"),
         Row("triggers, 64 callers", f"{rate:,.0f} /s", "at least 10,000"),
     ]
 

@@ -37,7 +37,7 @@ class RunRow(msgspec.Struct, frozen=True, rename="pascal"):
     attempts: int = 0
 
 
-class RunPage(msgspec.Struct, frozen=True):
+class RunPage(msgspec.Struct, frozen=True, tag=True):
     """Some rows of a list, and the cursor that leads on (None: that was all)."""
 
     rows: tuple[RunRow, ...]
@@ -72,7 +72,7 @@ class RunEvent(msgspec.Struct, frozen=True, rename="pascal"):
     detail: str = ""
 
 
-class RunDetail(msgspec.Struct, frozen=True):
+class RunDetail(msgspec.Struct, frozen=True, tag=True):
     """Everything about one run. `definition` is the effective one; `uid` is empty until the run is bound."""
 
     row: RunRow
@@ -96,7 +96,7 @@ class DefinitionStatus(msgspec.Struct, frozen=True):
     active: tuple[RunRow, ...]
 
 
-class Status(msgspec.Struct, frozen=True):
+class Status(msgspec.Struct, frozen=True, tag=True):
     """Every definition that the caller may see, and what is wrong with the configuration, in words."""
 
     definitions: tuple[DefinitionStatus, ...]

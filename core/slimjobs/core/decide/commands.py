@@ -28,7 +28,7 @@ class IdempotencyKey(msgspec.Struct, frozen=True):
     body: bytes
 
 
-class Trigger(msgspec.Struct, frozen=True):
+class Trigger(msgspec.Struct, frozen=True, tag=True):
     """Enqueue these runs, all or none. One trigger over HTTP is a batch of one.
 
     With `problems`, which whoever read the request has found, it is refused with them and with all others there are.
@@ -40,12 +40,16 @@ class Trigger(msgspec.Struct, frozen=True):
     problems: tuple[Problem, ...] = ()
 
 
-class DeleteRun(msgspec.Struct, frozen=True):
-    """Delete a run in whatever state it is: nothing of it may start any more."""
+class DeleteRun(msgspec.Struct, frozen=True, tag=True):
+    """Delete a run in whatever state it is: nothing of it may start any more.
+
+    `repeated`: its node has passed it on before and was not answered, so the run may be deleted by this very command.
+    """
 
     job: str
     run: RunId
     internal: bool
+    repeated: bool = False
 
 
 class Declared(msgspec.Struct, frozen=True):
@@ -55,32 +59,56 @@ class Declared(msgspec.Struct, frozen=True):
     source: Source
 
 
-class Configure(msgspec.Struct, frozen=True):
+class Configure(msgspec.Struct, frozen=True, tag=True):
     """Make these the definitions, by name; what is not in it is no longer defined."""
 
     definitions: Mapping[str, Declared]
 
 
-Command = Trigger | DeleteRun | Configure
+class TransferLeadership(msgspec.Struct, frozen=True, tag=True):
+    """Let another voter lead: the named one, or with an empty name whoever is furthest."""
+
+    to: str = ""
 
 
-class Accepted(msgspec.Struct, frozen=True):
+class RemoveMember(msgspec.Struct, frozen=True, tag=True):
+    """Let the node of this name leave the cluster. Only a new incarnation can take the name again."""
+
+    name: str
+
+
+Command = Trigger | DeleteRun | Configure | TransferLeadership | RemoveMember
+
+
+class Accepted(msgspec.Struct, frozen=True, tag=True):
     """The runs are in the log, in the order asked for. `replayed`: an earlier request with this key did it."""
 
     runs: tuple[RunId, ...]
     replayed: bool = False
 
 
-class Deleted(msgspec.Struct, frozen=True):
+class Deleted(msgspec.Struct, frozen=True, tag=True):
     """The run is deleted. `promised`: surely nothing of it can start any more; else the orchestrator has to say so."""
 
     promised: bool
 
 
-class Configured(msgspec.Struct, frozen=True):
+class Configured(msgspec.Struct, frozen=True, tag=True):
     """The definitions are in force. `changed`: some of them were not before."""
 
     changed: bool
 
 
-Result = Accepted | Deleted | Configured
+class Transferred(msgspec.Struct, frozen=True, tag=True):
+    """The named node has been told to lead."""
+
+    to: str
+
+
+class Removed(msgspec.Struct, frozen=True, tag=True):
+    """The name belongs to nobody any more, and its node will get no votes."""
+
+    name: str
+
+
+Result = Accepted | Deleted | Configured | Transferred | Removed

@@ -14,7 +14,7 @@ class Problem(msgspec.Struct, frozen=True):
     detail: str
 
 
-class Invalid(msgspec.Struct, frozen=True):
+class Invalid(msgspec.Struct, frozen=True, tag=True):
     """The request cannot be taken as it is; all problems at once."""
 
     problems: tuple[Problem, ...]
@@ -26,14 +26,14 @@ class Invalid(msgspec.Struct, frozen=True):
         return first if not more else f"{first} (and {more} more)"
 
 
-class Forbidden(msgspec.Struct, frozen=True):
+class Forbidden(msgspec.Struct, frozen=True, tag=True):
     """The caller may not do this."""
 
     detail: str
     problems: tuple[Problem, ...] = ()
 
 
-class UnknownRun(msgspec.Struct, frozen=True):
+class UnknownRun(msgspec.Struct, frozen=True, tag=True):
     """No run of this name has this id (any more); `history` says when and why it left, where that is known."""
 
     job: str
@@ -46,14 +46,14 @@ class UnknownRun(msgspec.Struct, frozen=True):
         return f"{said} {self.history}" if self.history else said
 
 
-class QueueFull(msgspec.Struct, frozen=True):
+class QueueFull(msgspec.Struct, frozen=True, tag=True):
     """A limit on what may wait is reached; later it may pass."""
 
     detail: str
     retry_after_seconds: int = 5
 
 
-class TooManyKeys(msgspec.Struct, frozen=True):
+class TooManyKeys(msgspec.Struct, frozen=True, tag=True):
     """As many idempotency keys as may be are remembered."""
 
     limit: int
@@ -67,7 +67,7 @@ class TooManyKeys(msgspec.Struct, frozen=True):
         )
 
 
-class KeyReused(msgspec.Struct, frozen=True):
+class KeyReused(msgspec.Struct, frozen=True, tag=True):
     """The same idempotency key came with another body."""
 
     @property
@@ -78,7 +78,7 @@ class KeyReused(msgspec.Struct, frozen=True):
         )
 
 
-class NoRoom(msgspec.Struct, frozen=True):
+class NoRoom(msgspec.Struct, frozen=True, tag=True):
     """The disk has no room for new work; what is there goes on."""
 
     retry_after_seconds: int = 5
@@ -88,7 +88,7 @@ class NoRoom(msgspec.Struct, frozen=True):
         return "The log's disk is full; nothing was enqueued, nothing is lost, and runs go on. Make room and try again."
 
 
-class NoLeader(msgspec.Struct, frozen=True):
+class NoLeader(msgspec.Struct, frozen=True, tag=True):
     """Nobody could decide in time; surely nothing was done."""
 
     why: str = "no leader is known"
@@ -99,7 +99,7 @@ class NoLeader(msgspec.Struct, frozen=True):
         return f"The service cannot decide now ({self.why}); nothing was done. Try again."
 
 
-class OutcomeUnknown(msgspec.Struct, frozen=True):
+class OutcomeUnknown(msgspec.Struct, frozen=True, tag=True):
     """The command may have been done or not: whoever decided it is gone. `runs` can be looked up later."""
 
     runs: tuple[RunId, ...] = ()
@@ -112,4 +112,21 @@ class OutcomeUnknown(msgspec.Struct, frozen=True):
         )
 
 
-Refusal = Invalid | Forbidden | UnknownRun | QueueFull | TooManyKeys | KeyReused | NoRoom | NoLeader | OutcomeUnknown
+class NotPossible(msgspec.Struct, frozen=True, tag=True):
+    """What an operator asked of the cluster cannot be done as it stands; nothing was changed."""
+
+    detail: str
+
+
+Refusal = (
+    Invalid
+    | Forbidden
+    | UnknownRun
+    | QueueFull
+    | TooManyKeys
+    | KeyReused
+    | NoRoom
+    | NoLeader
+    | OutcomeUnknown
+    | NotPossible
+)

@@ -8,7 +8,7 @@ from slimjobs.eventlog.events.runs import RunId
 from slimjobs.projections.views import RunDetail, RunPage, RunStatus, Status
 
 
-class ListRuns(msgspec.Struct, frozen=True):
+class ListRuns(msgspec.Struct, frozen=True, tag=True):
     """The runs under a name: queued ones in queue order, then the others, newest first."""
 
     job: str
@@ -18,7 +18,7 @@ class ListRuns(msgspec.Struct, frozen=True):
     cursor: str | None = None
 
 
-class ShowRun(msgspec.Struct, frozen=True):
+class ShowRun(msgspec.Struct, frozen=True, tag=True):
     """One run; with `wait_seconds` at its next change of status, or after so long, whichever comes first."""
 
     job: str
@@ -27,11 +27,44 @@ class ShowRun(msgspec.Struct, frozen=True):
     wait_seconds: float = 0.0
 
 
-class ShowStatus(msgspec.Struct, frozen=True):
+class ShowStatus(msgspec.Struct, frozen=True, tag=True):
     """Every definition that the caller may see."""
 
     internal: bool
 
 
-Query = ListRuns | ShowRun | ShowStatus
-View = RunPage | RunDetail | Status
+class ShowCluster(msgspec.Struct, frozen=True, tag=True):
+    """The members, as the leader sees them; without one, as this node does."""
+
+
+class MemberRow(msgspec.Struct, frozen=True, rename="pascal"):
+    """One member. Indices and times are -1, texts empty, where nothing was heard from it.
+
+    `lag_entries` is how far its log is behind the leader's; `last_contact_ms` how long ago it was last heard.
+    """
+
+    name: str
+    address: str
+    role: str
+    voter: bool
+    index: int
+    commit_index: int
+    lag_entries: int
+    last_contact_ms: int
+    version: str
+    checkpoint_index: int
+    checkpoint_hash: str
+
+
+class ClusterView(msgspec.Struct, frozen=True, tag=True):
+    """Who belongs to the cluster, by name. `leader` is empty while there is none; `told_by` is whose view this is."""
+
+    cluster_id: str
+    leader: str
+    term: int
+    members: tuple[MemberRow, ...]
+    told_by: str
+
+
+Query = ListRuns | ShowRun | ShowStatus | ShowCluster
+View = RunPage | RunDetail | Status | ClusterView

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from slimjobs.eventlog.events.definitions import Definition, Source
+from slimjobs.eventlog.raft.types import Index, NodeId
 
 
 class ClusterFounded(msgspec.Struct, frozen=True, array_like=True, tag=1):
@@ -15,6 +16,32 @@ class ClusterFounded(msgspec.Struct, frozen=True, array_like=True, tag=1):
 
 class Checkpoint(msgspec.Struct, frozen=True, array_like=True, tag=2):
     """Every node writes its snapshot of the state as it is once this is applied (design §2)."""
+
+
+class MemberNamed(msgspec.Struct, frozen=True, array_like=True, tag=3):
+    """From here on the name belongs to this node; whoever had it before is to leave, and can never vote again."""
+
+    name: str
+    node: NodeId
+
+
+class MemberDropped(msgspec.Struct, frozen=True, array_like=True, tag=4):
+    """The name belongs to nobody any more; whoever had it is to leave."""
+
+    name: str
+
+
+class CheckpointAgreed(msgspec.Struct, frozen=True, array_like=True, tag=5):
+    """A majority has this hash (32 bytes) of the state at the checkpoint of that index (design §2)."""
+
+    index: Index
+    digest: bytes
+
+
+class LevelRaised(msgspec.Struct, frozen=True, array_like=True, tag=6):
+    """Every voter understands events up to this level, so they may be written from here on (design §2)."""
+
+    level: int
 
 
 class DefinitionDeclared(msgspec.Struct, frozen=True, array_like=True, tag=10):

@@ -13,10 +13,14 @@ import msgspec
 
 from slimjobs.eventlog.events.cluster import (
     Checkpoint,
+    CheckpointAgreed,
     ClusterFounded,
     DefinitionDeclared,
     DefinitionRemoved,
     DependencyChanged,
+    LevelRaised,
+    MemberDropped,
+    MemberNamed,
 )
 from slimjobs.eventlog.events.runs import (
     AttemptEnded,
@@ -37,6 +41,10 @@ from slimjobs.eventlog.events.runs import (
 Event = (
     ClusterFounded
     | Checkpoint
+    | MemberNamed
+    | MemberDropped
+    | CheckpointAgreed
+    | LevelRaised
     | DefinitionDeclared
     | DefinitionRemoved
     | DependencyChanged

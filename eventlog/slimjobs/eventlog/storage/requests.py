@@ -6,7 +6,7 @@ fdatasync may answer many. Nothing that depends on a request may leave the node 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NewType
 
 import msgspec
@@ -18,12 +18,17 @@ Ticket = NewType("Ticket", int)
 
 
 class Persist(msgspec.Struct, frozen=True):
-    """Make this durable: the hard state, then the log cut after `truncate_after`, then the entries, as far as given."""
+    """Make this durable, as far as given and in this order.
+
+    The hard state; the whole log dropped, so that the next entry is the one behind `restart_after`, whose snapshot is
+    installed; the log cut after `truncate_after`; the entries.
+    """
 
     ticket: Ticket
     entries: Sequence[Entry] = ()
     hard_state: HardState | None = None
     truncate_after: Index | None = None
+    restart_after: Index | None = None
 
 
 class Load(msgspec.Struct, frozen=True):
@@ -46,7 +51,35 @@ class DiscardSnapshot(msgspec.Struct, frozen=True):
     index: Index
 
 
-DiskRequest = Persist | Load | PublishSnapshot | DiscardSnapshot
+class LoadState(msgspec.Struct, frozen=True):
+    """Read the newest published snapshot, to make the state of it anew."""
+
+
+class LoadPiece(msgspec.Struct, frozen=True):
+    """Read up to `max_bytes` of a published snapshot's file, from `offset` on, for another node."""
+
+    index: Index
+    offset: int
+    max_bytes: int
+
+
+class SavePiece(msgspec.Struct, frozen=True):
+    """Write a piece of another node's snapshot file beside the log; pieces come in order, the first at offset 0."""
+
+    index: Index
+    offset: int
+    content: bytes
+
+
+class InstallSnapshot(msgspec.Struct, frozen=True):
+    """Every piece is written: verify the file and publish it. The log is left as it is, `Persist` restarts it."""
+
+    index: Index
+
+
+DiskRequest = (
+    Persist | Load | PublishSnapshot | DiscardSnapshot | LoadState | LoadPiece | SavePiece | InstallSnapshot
+)
 
 
 class Persisted(msgspec.Struct, frozen=True):
@@ -82,9 +115,6 @@ class SnapshotRefused(msgspec.Struct, frozen=True):
     reason: str
 
 
-DiskAnswer = Persisted | Room | Loaded | SnapshotPublished | SnapshotRefused
-
-
 class SnapshotHeader(msgspec.Struct, frozen=True, array_like=True):
     """What a snapshot stands for: the state after the entry at `index`, and the chain of hashes up to it."""
 
@@ -92,3 +122,45 @@ class SnapshotHeader(msgspec.Struct, frozen=True, array_like=True):
     term: Term
     membership: Membership
     chain: bytes
+
+
+class StateLoaded(msgspec.Struct, frozen=True):
+    """The newest published snapshot. `frames` are read and verified as they are taken; no header: there is none."""
+
+    header: SnapshotHeader | None
+    frames: Iterator[bytes]
+
+
+class PieceLoaded(msgspec.Struct, frozen=True):
+    """A piece of a snapshot's file, whose whole size is `size` (0: there is no such snapshot any more)."""
+
+    index: Index
+    offset: int
+    size: int
+    content: bytes
+
+
+class PieceSaved(msgspec.Struct, frozen=True):
+    """The file of the fetched snapshot holds so many bytes now."""
+
+    index: Index
+    held: int
+
+
+class SnapshotInstalled(msgspec.Struct, frozen=True):
+    """The fetched snapshot is durable and published."""
+
+    header: SnapshotHeader
+
+
+DiskAnswer = (
+    Persisted
+    | Room
+    | Loaded
+    | SnapshotPublished
+    | SnapshotRefused
+    | StateLoaded
+    | PieceLoaded
+    | PieceSaved
+    | SnapshotInstalled
+)

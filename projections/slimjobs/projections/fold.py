@@ -15,10 +15,14 @@ import msgspec
 
 from slimjobs.eventlog.events.cluster import (
     Checkpoint,
+    CheckpointAgreed,
     ClusterFounded,
     DefinitionDeclared,
     DefinitionRemoved,
     DependencyChanged,
+    LevelRaised,
+    MemberDropped,
+    MemberNamed,
 )
 from slimjobs.eventlog.events.definitions import Overrides
 from slimjobs.eventlog.events.record import Event, Record, extend_chain
@@ -110,6 +114,24 @@ def _founded(state: State, event: ClusterFounded) -> None:
 
 def _checkpoint(state: State, event: Checkpoint) -> None:
     """A checkpoint changes nothing; it says where snapshots are taken."""
+
+
+# A node that goes by another name than before gives its old one up.
+def _named(state: State, event: MemberNamed) -> None:
+    state.members = {name: node for name, node in state.members.items() if node != event.node}
+    state.members[event.name] = event.node
+
+
+def _dropped(state: State, event: MemberDropped) -> None:
+    del state.members[event.name]
+
+
+def _agreed(state: State, event: CheckpointAgreed) -> None:
+    """What was agreed is about states; it is none of them."""
+
+
+def _level_raised(state: State, event: LevelRaised) -> None:
+    state.level = event.level
 
 
 def _declared(state: State, event: DefinitionDeclared) -> None:
@@ -383,6 +405,10 @@ def _key_used(state: State, event: KeyUsed) -> None:
 _FOLDS: Final[Mapping[type, Callable[[State, Any], None]]] = {
     ClusterFounded: _founded,
     Checkpoint: _checkpoint,
+    MemberNamed: _named,
+    MemberDropped: _dropped,
+    CheckpointAgreed: _agreed,
+    LevelRaised: _level_raised,
     DefinitionDeclared: _declared,
     DefinitionRemoved: _removed,
     DependencyChanged: _dependency,

@@ -17,7 +17,7 @@ import msgspec
 
 from slimjobs.eventlog.events.definitions import Definition, Source
 from slimjobs.eventlog.events.runs import RunId
-from slimjobs.eventlog.raft.types import Index
+from slimjobs.eventlog.raft.types import Index, NodeId
 from slimjobs.projections import fold
 from slimjobs.projections.state import (
     DeletedRun,
@@ -60,6 +60,8 @@ class _Counters(msgspec.Struct, array_like=True):
     configured: bool
     next_version: int
     next_admission: int
+    level: int
+    members: list[tuple[str, NodeId]]
 
 
 class _VersionRow(msgspec.Struct, array_like=True):
@@ -124,6 +126,8 @@ def _rows(state: State) -> Iterator[tuple[_Table, bytes]]:
                 state.configured,
                 state.next_version,
                 state.next_admission,
+                state.level,
+                sorted(state.members.items()),
             )
         ),
     )
@@ -185,6 +189,7 @@ def _counters(state: State, row: bytes) -> None:
     state.at, state.chain, state.cluster = counters.at, counters.chain, counters.cluster
     state.configured = counters.configured
     state.next_version, state.next_admission = counters.next_version, counters.next_admission
+    state.level, state.members = counters.level, dict(counters.members)
 
 
 def _version(state: State, row: bytes) -> None:

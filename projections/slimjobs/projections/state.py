@@ -14,7 +14,7 @@ import msgspec
 from slimjobs.eventlog.events.definitions import Definition, Overrides, Source
 from slimjobs.eventlog.events.record import CHAIN_START, Event
 from slimjobs.eventlog.events.runs import RunId
-from slimjobs.eventlog.raft.types import Index
+from slimjobs.eventlog.raft.types import Index, NodeId
 from slimjobs.projections.order import Lane, QueueOrder
 from slimjobs.projections.run_states import RunState
 from slimjobs.projections.views import RunStatus
@@ -181,13 +181,18 @@ class JobIndex:
 
 
 class State:
-    """The tables. `index` and `at` are those of the last record applied; `chain` covers all records up to it."""
+    """The tables. `index` and `at` are those of the last record applied; `chain` covers all records up to it.
+
+    `level` is the highest event level that may be written; `members` says which node a name belongs to.
+    """
 
     def __init__(self) -> None:
         self.index = Index(0)
         self.at = 0
         self.chain = CHAIN_START
         self.cluster = ""
+        self.level = 1
+        self.members: dict[str, NodeId] = {}
         self.configured = False
         self.next_version = 1
         self.next_admission = 1

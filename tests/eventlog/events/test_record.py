@@ -11,10 +11,14 @@ import pytest
 
 from slimjobs.eventlog.events.cluster import (
     Checkpoint,
+    CheckpointAgreed,
     ClusterFounded,
     DefinitionDeclared,
     DefinitionRemoved,
     DependencyChanged,
+    LevelRaised,
+    MemberDropped,
+    MemberNamed,
 )
 from slimjobs.eventlog.events.definitions import (
     Definition,
@@ -53,6 +57,7 @@ from slimjobs.eventlog.events.runs import (
     parse_run_id,
     run_id_text,
 )
+from slimjobs.eventlog.raft.types import Index, NodeId
 
 GOLDEN = Path(__file__).with_name("golden.txt")
 AT, CAUSE = 1_700_000_000_000, "test"
@@ -84,6 +89,10 @@ DEFINITION = Definition(
 EVENTS: tuple[Event, ...] = (
     ClusterFounded("c1"),
     Checkpoint(),
+    MemberNamed("a", NodeId(1 << 59)),
+    MemberDropped("a"),
+    CheckpointAgreed(Index(50_000), b"h" * 32),
+    LevelRaised(2),
     DefinitionDeclared(7, "fib", Source.CONFIGURATION, DEFINITION),
     DefinitionDeclared(8, "default", Source.BUILT_IN, Definition()),
     DefinitionDeclared(9, "cron", Source.ANNOTATION, Definition()),

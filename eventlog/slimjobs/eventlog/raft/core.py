@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from slimjobs.eventlog.raft import election, following, leading, replication
+from slimjobs.eventlog.raft.membership import encode_membership
 from slimjobs.eventlog.raft.messages import (
     Append,
     AppendAnswer,
@@ -26,6 +27,8 @@ from slimjobs.eventlog.raft.options import Options, Start
 from slimjobs.eventlog.raft.ready import Ready
 from slimjobs.eventlog.raft.state import NOBODY, State
 from slimjobs.eventlog.raft.types import Entry, EntryKind, Index, Membership, MembershipChange, NodeId, Role, Term
+
+FOUNDING_TERM: Final = Term(1)
 
 FOR_ALL: Final = frozenset[type[Message]]({PreVoteRequest, VoteRequest, ReadRequest, ReadAnswer})
 OF_A_LEADER: Final = frozenset[type[Message]]({Append, Heartbeat, CommitNotice, SnapshotOffer})
@@ -71,6 +74,23 @@ class Raft(State):
             leading.tick(self)
         else:
             election.tick(self)
+
+    @property
+    def ticks_until_due(self) -> int:
+        """After how many ticks something is to be done; until then they may be told late, all at once."""
+        if self.role is Role.LEADER:
+            return self.options.heartbeat_ticks - self.heartbeat_elapsed
+        until_election = self.election_timeout - self.election_elapsed
+        return min(until_election, self.options.heartbeat_ticks - self.heartbeat_elapsed) if self.requests else until_election
+
+    # The first entry says who founded, so that all memberships can be read from the log. Its term is nobody's reign.
+    def found(self) -> None:
+        """Begin a log whose only voter is this node, where there is none; stand for election once it is durable."""
+        if self.last_index or self.term > FOUNDING_TERM:
+            raise AssertionError("a log is founded once")
+        self.enter_term(FOUNDING_TERM)
+        payload = encode_membership(Membership((self.id,)))
+        self.append([Entry(Index(1), FOUNDING_TERM, EntryKind.CONFIGURATION, payload)])
 
     def campaign(self) -> None:
         """The election timeout is over now."""
@@ -183,6 +203,15 @@ class Raft(State):
         """The answer to `Ready.load`: entries from its low index on, as many as were read; none if they are gone."""
         self.loading = False
         self.log.loaded(entries)
+
+    def replay(self, after: Index) -> None:
+        """Hand out the committed entries behind `after` once more: the caller's state is that of a snapshot of there."""
+        self.log.applied = after
+
+    def leader_gone(self) -> None:
+        """The process of the leader that is followed is known to have ended."""
+        if self.role is Role.FOLLOWER and self.leader != NOBODY:
+            election.expect_no_leader(self)
 
     def compacted(self, index: Index, first_index: Index) -> None:
         """A snapshot of `index` is durable, and the log before `first_index` can no longer be loaded."""

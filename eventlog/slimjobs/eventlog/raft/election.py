@@ -22,6 +22,15 @@ def tick(state: State) -> None:
         ask_again(state)
 
 
+# A timeout guesses that the leader is gone; who knows it owes no loyalty, and need not wait. The draw keeps those who
+# learn it together from standing together.
+def expect_no_leader(state: State) -> None:
+    """Stand for election within two heartbeats, unless a leader is heard."""
+    wait = 1 + state.entropy.below(2 * state.options.heartbeat_ticks)
+    state.election_elapsed = max(state.election_elapsed, state.options.election_ticks)
+    state.election_timeout = state.election_elapsed + wait
+
+
 def campaign(state: State) -> None:
     """Stand for election, if this node may and does not lead."""
     if state.role is Role.LEADER or not may_stand(state):

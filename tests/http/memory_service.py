@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import msgspec
 import trio
 
-from slimjobs.core.decide.commands import Accepted, Command, Deleted, DeleteRun, Trigger
+from slimjobs.core.decide.commands import (
+    Accepted,
+    Command,
+    Configure,
+    Deleted,
+    DeleteRun,
+    Removed,
+    RemoveMember,
+    TransferLeadership,
+    Transferred,
+    Trigger,
+)
 from slimjobs.core.decide.refusals import Forbidden, Invalid, Refusal, UnknownRun
-from slimjobs.core.machine.queries import ListRuns, Query, ShowRun, ShowStatus
+from slimjobs.core.machine.queries import ClusterView, ListRuns, MemberRow, Query, ShowCluster, ShowRun
 from slimjobs.core.node.service import Reply
 from slimjobs.core.orchestrators.ports import OutputMissing
 from slimjobs.eventlog.events.definitions import Definition, EnvironmentVariable, Source, Visibility
@@ -35,15 +47,31 @@ DEFINITION = Definition(
 )
 
 
+def member(name: str, role: str, index: int = 7, last_contact_ms: int = 20, voter: bool = True) -> MemberRow:
+    """A member of a cluster whose leader is at index 7."""
+    address = f"{name}.jobs:3262"
+    return MemberRow(name, address, role, voter, index, index, 7 - index, last_contact_ms, "0.1.0", 5, "c0ffee")
+
+
+CLUSTER = ClusterView(
+    "c1", "a", 3, (member("a", "leader", last_contact_ms=0), member("b", "follower"), member("c", "follower", 4)), "a"
+)
+
+
 class MemoryService:
-    """Every name but `private` is public. `refusal`, if set, answers everything that is not forbidden."""
+    """Every name but `private` is public. `refusal`, if set, answers everything that is not forbidden
+    and may not be stale.
+    """
 
     def __init__(self) -> None:
         self.index = 0
-        self.ready = True
+        self.not_ready = ""
+        self.cluster = CLUSTER
         self.refusal: Refusal | None = None
         self.commands: list[Command] = []
         self.queries: list[Query] = []
+        self.stale: list[bool] = []
+        """For each query, whether what this node has was good enough."""
         self.replayed = False
         self.promised = True
         self.uid = "uid-1"
@@ -70,20 +98,24 @@ class MemoryService:
             del self._runs[command.run]
             self.index += 1
             return Reply(Index(self.index), self.refusal or Deleted(self.promised))
-        raise AssertionError(command)
+        assert not isinstance(command, Configure)
+        return Reply(Index(self.index), self.refusal or self._changed(command))
 
     @property
     def enqueued(self) -> list[RunId]:
         """The runs that were accepted and not deleted."""
         return list(self._runs)
 
-    async def query(self, query: Query) -> Reply:
+    async def query(self, query: Query, stale: bool = False) -> Reply:
         self.queries.append(query)
+        self.stale.append(stale)
         await trio.lowlevel.checkpoint()
-        if not isinstance(query, ShowStatus) and query.job == PRIVATE and not query.internal:
+        if isinstance(query, ListRuns | ShowRun) and query.job == PRIVATE and not query.internal:
             return Reply(Index(self.index), Forbidden("Job 'private' is private."))
-        if self.refusal is not None:
+        if self.refusal is not None and not stale:
             return Reply(Index(self.index), self.refusal)
+        if isinstance(query, ShowCluster):
+            return Reply(Index(self.index), self.cluster)
         if isinstance(query, ListRuns):
             return Reply(Index(self.index), self._page(query))
         if isinstance(query, ShowRun):
@@ -115,6 +147,13 @@ class MemoryService:
         self.index += 1
         self._runs |= {each.run: (each.job, each.path) for each in command.runs}
         return Reply(Index(self.index), Accepted(tuple(each.run for each in command.runs), self.replayed))
+
+    def _changed(self, command: TransferLeadership | RemoveMember) -> Transferred | Removed:
+        if isinstance(command, TransferLeadership):
+            return Transferred(command.to or "b")
+        members = tuple(row for row in self.cluster.members if row.name != command.name)
+        self.cluster = msgspec.structs.replace(self.cluster, members=members)
+        return Removed(command.name)
 
     def _page(self, query: ListRuns) -> RunPage:
         rows = [self._row(run, job) for run, (job, _) in self._runs.items() if job == query.job]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import ip_network
+from typing import get_args
 
 import pytest
 import trio
@@ -27,6 +28,8 @@ from slimjobs.core.decide.refusals import (
 from slimjobs.core.machine.queries import ListRuns, ShowRun
 from slimjobs.eventlog.events.definitions import Overrides
 from slimjobs.eventlog.events.runs import parse_run_id
+from slimjobs.http.parameters import MAX_UNKNOWN
+from slimjobs.http.problems import KINDS
 from slimjobs.http.room import ROOM_BYTES
 from slimjobs.http.routes import BODY_SECONDS
 from slimjobs.http.server import ConnectionLimits
@@ -271,9 +274,39 @@ async def test_an_unknown_outcome_says_where_it_can_be_looked_up(service: Memory
     assert is_problem(answer, 504, "/job/fibonacci")
     assert parse_run_id(answer.json["Id"]) == last_trigger(service).runs[0].run
     assert answer.headers["location"] == answer.json["Location"] == f"/job/fibonacci/{answer.json['Id']}"
-    batch = await inside.post("/jobs", [{"Name": "fib"}, {"Name": "fob"}])
-    assert is_problem(batch, 504, "/jobs")
-    assert [parse_run_id(each) for each in batch.json["Ids"]] == [run.run for run in last_trigger(service).runs]
+    for names in (["fib", "fob"], ["fib"]):
+        batch = await inside.post("/jobs", [{"Name": name} for name in names])
+        assert is_problem(batch, 504, "/jobs")
+        assert [parse_run_id(each) for each in batch.json["Ids"]] == [run.run for run in last_trigger(service).runs]
+        expected = [f"/job/{name}/{run}" for name, run in zip(names, batch.json["Ids"], strict=True)]
+        assert batch.json["Locations"] == expected
+
+
+async def test_an_unknown_outcome_of_a_repeated_key_names_the_runs_of_the_first_time(
+    service: MemoryService, inside: Client
+) -> None:
+    first = [parse_run_id(letter * 16) for letter in "ab"]
+    one, other = (run for run in first if run is not None)
+    service.refusal = OutcomeUnknown((one,))
+    answer = await inside.post("/job/fibonacci", headers={"idempotency-key": "k"})
+    assert answer.headers["location"] == "/job/fibonacci/" + "a" * 16
+    service.refusal = OutcomeUnknown((one, other))
+    batch = await inside.post("/jobs", [{"Name": "fib"}, {"Name": "fob"}], headers={"idempotency-key": "k"})
+    assert batch.json["Locations"] == ["/job/fib/" + "a" * 16, "/job/fob/" + "b" * 16]
+
+
+async def test_an_unknown_outcome_of_a_deletion_says_which_run_it_was(service: MemoryService, inside: Client) -> None:
+    location = (await inside.post("/job/fibonacci")).headers["location"]
+    service.refusal = OutcomeUnknown()
+    answer = await inside.delete(location)
+    assert is_problem(answer, 504, location)
+    assert answer.headers["location"] == answer.json["Location"] == location
+    assert "Delete it again" in answer.json["detail"]
+
+
+def test_every_refusal_that_there_is_has_its_status() -> None:
+    assert set(KINDS) == set(get_args(Refusal))
+    assert len({kind.slug for kind in KINDS.values()}) == len(KINDS)
 
 
 # Lists and runs -----------------------------------------------------------------------------------------------------
@@ -318,6 +351,12 @@ async def test_a_long_list_leads_on_from_page_to_page(service: MemoryService, in
         ("/job/fibonacci?limit=1001", ["a whole number from 1 to 1000"]),
         ("/job/fibonacci?limit=x&status=y", ["'status'", "'limit'"]),
         ("/job/fibonacci?limit=%ff", ["'limit'"]),
+        ("/job/fibonacci?consistency=stall", ["takes linearizable or stale, not 'stall'"]),
+        ("/job/fibonacci?limt=1&_=2", ["unknown parameter 'limt'; did you mean 'limit'?", "unknown parameter '_'"]),
+        ("/job/fibonacci?wait=1", ["unknown parameter 'wait'"]),
+        ("/jobs/status?Consistency=stale", ["did you mean 'consistency'?"]),
+        ("/cluster?consistency=strong", ["takes linearizable or stale, not 'strong'"]),
+        (f"/job/fibonacci/{UNKNOWN}?wait=", ["a number of seconds from 0 to 60"]),
         (f"/job/fibonacci/{UNKNOWN}?wait=61", ["a number of seconds from 0 to 60"]),
         (f"/job/fibonacci/{UNKNOWN}?wait=nan", ["a number of seconds from 0 to 60"]),
         (f"/job/fibonacci/{UNKNOWN}/logs?follow=maybe&tail=-1&attempt=0", ["true or false", "'tail'", "'attempt'"]),
@@ -330,6 +369,19 @@ async def test_parameters_that_cannot_be_read_are_refused_all_at_once(
     assert is_problem(answer, 400, target.partition("?")[0])
     assert len(answer.json["errors"]) == len(wrong)
     assert all(part in error["detail"] for part, error in zip(wrong, answer.json["errors"], strict=True))
+
+
+async def test_of_very_many_unknown_parameters_some_are_told(inside: Client) -> None:
+    answer = await inside.get("/job/fibonacci?" + "&".join(f"p{at}" for at in range(1000)))
+    assert len(answer.json["errors"]) == MAX_UNKNOWN
+
+
+async def test_a_deletion_with_a_parameter_is_refused_for_it_may_mean_something(
+    service: MemoryService, inside: Client
+) -> None:
+    location = (await inside.post("/job/fibonacci")).headers["location"]
+    assert is_problem(await inside.delete(location + "?dry-run=true"), 400, location)
+    assert len(service.enqueued) == 1
 
 
 async def test_a_run_is_shown_whole_to_insiders(service: MemoryService, inside: Client) -> None:
@@ -371,6 +423,31 @@ async def test_a_deletion_is_200_once_it_is_promised_and_404_the_second_time(
     assert (await inside.delete(location)).status == 404
     service.promised = False
     assert (await inside.delete((await inside.post("/job/fibonacci")).headers["location"])).status == 202
+
+
+# Consistency --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "target", ["/job/fibonacci", "{run}", "{run}?wait=1", "{run}/logs", "/jobs/status", "/cluster"]
+)
+async def test_a_read_asks_the_leader_unless_it_says_that_what_this_node_has_will_do(
+    service: MemoryService, inside: Client, target: str
+) -> None:
+    target = target.format(run=(await inside.post("/job/fibonacci")).headers["location"])
+    said = f"{target}{'&' if '?' in target else '?'}consistency="
+    for asked in (target, said + "linearizable", said + "Stale"):
+        assert (await inside.get(asked)).status == 200
+    assert service.stale == [False, False, True]
+    service.refusal = NoLeader()
+    assert is_problem(await inside.get(target), 503, target.partition("?")[0])
+    assert (await inside.get(said + "stale")).status == 200
+
+
+async def test_the_pages_of_a_stale_list_are_stale(inside: Client) -> None:
+    for _ in range(2):
+        await inside.post("/job/fibonacci")
+    assert "consistency=stale" in (await inside.get("/job/fibonacci?limit=1&consistency=stale")).headers["link"]
 
 
 # Output -------------------------------------------------------------------------------------------------------------
@@ -489,9 +566,12 @@ async def test_the_status_shows_every_definition(inside: Client) -> None:
 async def test_health_and_readiness(service: MemoryService, inside: Client) -> None:
     assert (await inside.get("/health")).status == 200
     assert (await inside.get("/ready")).status == 200
-    service.ready = False
-    assert (await inside.get("/health")).status == 200
-    assert is_problem(await inside.get("/ready"), 503, "/ready")
+    service.not_ready = "no leader is known"
+    assert (await inside.get("/health?probe=kubelet")).status == 200
+    answer = await inside.get("/ready?probe=kubelet")
+    assert is_problem(answer, 503, "/ready")
+    assert answer.json["detail"] == "This node is not ready: no leader is known."
+    assert answer.headers["retry-after"] == "1"
 
 
 @pytest.mark.parametrize(
@@ -502,6 +582,9 @@ async def test_health_and_readiness(service: MemoryService, inside: Client) -> N
         ("DELETE", "/job/fibonacci/a/b", "OPTIONS, POST"),
         ("GET", "/jobs", "OPTIONS, POST"),
         ("POST", "/jobs/status", "GET, HEAD, OPTIONS"),
+        ("POST", "/cluster", "GET, HEAD, OPTIONS"),
+        ("GET", "/cluster/transfer", "OPTIONS, POST"),
+        ("PUT", "/cluster/members/a", "DELETE, OPTIONS"),
         ("BREW", "/health", "GET, HEAD, OPTIONS"),
     ],
 )

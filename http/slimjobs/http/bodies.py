@@ -1,15 +1,17 @@
-"""What the POST routes take: a body read as one trigger's overrides, or as a batch of named triggers.
+"""What the POST routes take: a body read as one trigger's overrides, as a batch of named triggers, as a node's name.
 
 Everything wrong with a body is told at once (`BadBody`), each with a JSON pointer, for NDJSON also with its line.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
+from slimjobs.core.configuration.setting_kinds import NAME, NODE_NAME
 from slimjobs.core.decide.refusals import Problem
 from slimjobs.eventlog.events.definitions import Overrides
 from slimjobs.eventlog.events.names import JOB_NAME_RULE, job_name
@@ -22,6 +24,7 @@ MAX_BATCH: Final = (
 )
 MAX_BATCH_PROBLEMS: Final = 10_000
 
+_TRANSFER: Final = folded("To")
 _LINE: Final = folded("Name", *OVERRIDES.values())
 _WHITE: Final = b" \t\r\n"
 
@@ -57,15 +60,19 @@ class Batch(msgspec.Struct, frozen=True):
 
 def read_trigger(body: bytes) -> Overrides:
     """The overrides that a body writes; an empty one writes none. Raises BadBody."""
-    if not body.strip(_WHITE):
-        return Overrides()
-    value = _parsed(body)
-    if not isinstance(value, Members):
-        raise BadBody((Problem("", f"the body is an object, not {kind_of(value)}"),))
     trouble = Trouble()
-    overrides = overrides_of(Fields(value, OVERRIDES, "", trouble))
+    overrides = overrides_of(Fields(_object(body), OVERRIDES, "", trouble))
     _raise_if_any(trouble, None, [overrides])
     return overrides
+
+
+def read_transfer(body: bytes) -> str:
+    """The name of the node that shall lead; empty where the body names none. Raises BadBody."""
+    trouble = Trouble()
+    fields = Fields(_object(body), _TRANSFER, "", trouble)
+    name = fields.take("To", _node_name)
+    _raise_if_any(trouble, None, ())
+    return name or ""
 
 
 def read_batch(body: bytes) -> Batch:
@@ -80,6 +87,14 @@ def read_batch(body: bytes) -> Batch:
     triggers = [_read_line(item, pointer_to("", at), trouble) for at, item in enumerate(values)]
     _raise_if_any(trouble, lines, triggers)
     return Batch(tuple(line for line in triggers if line is not None), lines)
+
+
+def _object(body: bytes) -> Members:
+    """The object that a body writes; an empty one writes an empty one. Raises BadBody."""
+    value = _parsed(body) if body.strip(_WHITE) else Members()
+    if not isinstance(value, Members):
+        raise BadBody((Problem("", f"the body is an object, not {kind_of(value)}"),))
+    return value
 
 
 def _parsed(body: bytes) -> Value:
@@ -123,6 +138,19 @@ def _job_name(value: Value, pointer: str, trouble: Trouble) -> str | None:
     if text is not None and name is None:
         trouble.add(pointer, f"'{shown(text)}' is no job name: {JOB_NAME_RULE}")
     return name
+
+
+def _node_name(value: Value, pointer: str, trouble: Trouble) -> str | None:
+    name = string(value, pointer, trouble)
+    if name is not None and not re.fullmatch(NODE_NAME, name):
+        trouble.add(pointer, not_a_node(name))
+        return None
+    return name
+
+
+def not_a_node(text: str) -> str:
+    """What is said of a text that can be no node's name."""
+    return f"'{shown(text)}' is not {NAME.takes}"
 
 
 def _raise_if_any(trouble: Trouble, lines: tuple[int, ...] | None, read: Sequence[Overrides | Line | None]) -> None:

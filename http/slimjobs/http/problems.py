@@ -14,6 +14,7 @@ from slimjobs.core.decide.refusals import (
     KeyReused,
     NoLeader,
     NoRoom,
+    NotPossible,
     OutcomeUnknown,
     Problem,
     QueueFull,
@@ -41,6 +42,7 @@ KINDS: Final[Mapping[type[Refusal], Kind]] = {
     Invalid: Kind(400, "invalid", "The request cannot be taken as it is"),
     Forbidden: Kind(403, "forbidden", "The caller may not do this"),
     UnknownRun: Kind(404, "unknown-run", "There is no such run"),
+    NotPossible: Kind(409, "not-possible", "The cluster as it stands does not allow this"),
     KeyReused: Kind(422, "key-reused", "The Idempotency-Key was used with another body"),
     QueueFull: Kind(429, "queue-full", "As much waits as may wait"),
     TooManyKeys: Kind(429, "too-many-keys", "As many idempotency keys as may be are remembered"),
@@ -62,14 +64,20 @@ def refused(refusal: Refusal, instance: str, lines: Sequence[int] | None = None)
     return problem(kind, refusal.detail, instance, members, headers)
 
 
-def unknown_outcome(refusal: OutcomeUnknown, runs: Sequence[tuple[str, RunId]], instance: str) -> Answer:
-    """The answer to a trigger that may have been done: where its runs can be looked up. `runs` are (job, id)."""
-    ids = [run_id_text(run) for _, run in runs]
-    places = [run_location(job, run) for job, run in runs]
-    one = len(runs) == 1
-    members: dict[str, Member] = {"Id": ids[0], "Location": places[0]} if one else {"Ids": ids, "Locations": places}
-    headers = [(b"location", places[0].encode())] if one else []
-    return problem(KINDS[OutcomeUnknown], refusal.detail, instance, members, headers)
+def unknown_outcome(detail: str, job: str, run: RunId, instance: str) -> Answer:
+    """The answer to a request about one run that may have been done: where that can be looked up."""
+    place = run_location(job, run)
+    members: dict[str, Member] = {"Id": run_id_text(run), "Location": place}
+    return problem(KINDS[OutcomeUnknown], detail, instance, members, [(b"location", place.encode())])
+
+
+def unknown_outcomes(detail: str, runs: Sequence[tuple[str, RunId]], instance: str) -> Answer:
+    """The same for a batch, even of one; `runs` are (job, id), in the order of its triggers."""
+    members: dict[str, Member] = {
+        "Ids": [run_id_text(run) for _, run in runs],
+        "Locations": [run_location(job, run) for job, run in runs],
+    }
+    return problem(KINDS[OutcomeUnknown], detail, instance, members)
 
 
 def run_location(job: str, run: RunId) -> str:

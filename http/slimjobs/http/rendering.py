@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from slimjobs.core.machine.queries import ClusterView, MemberRow
 from slimjobs.eventlog.events.definitions import Definition, EnvironmentVariable, RestartPolicy, Source, Visibility
 from slimjobs.projections.views import DefinitionStatus, RunDetail, RunEvent, RunRow, RunStatus, Status, Why
 
@@ -81,6 +82,21 @@ class DefinitionStatusJson(msgspec.Struct, frozen=True, rename="pascal"):
 class StatusJson(msgspec.Struct, frozen=True, rename="pascal"):
     definitions: Sequence[DefinitionStatusJson]
     problems: Sequence[str]
+
+
+class ClusterJson(msgspec.Struct, frozen=True, rename="pascal"):
+    """The cluster, as the node `told_by` sees it."""
+
+    cluster_id: str
+    leader: str
+    term: int
+    members: Sequence[MemberRow]
+    told_by: str
+
+
+def cluster_json(view: ClusterView) -> ClusterJson:
+    """The cluster: the view has a tag among nodes, which is nobody's business here."""
+    return ClusterJson(**msgspec.structs.asdict(view))
 
 
 def run_json(detail: RunDetail, internal: bool) -> RunJson:

@@ -15,7 +15,7 @@ from quart_trio import QuartTrio
 from quart_trio.wrappers import TrioResponse
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from slimjobs.http import runs, triggers
+from slimjobs.http import cluster, runs, triggers
 from slimjobs.http.answers import Answer, Header, json_answer
 from slimjobs.http.problems import plain_problem, refused, too_large
 from slimjobs.http.surface import Asked, BadRequest, Surface
@@ -51,6 +51,7 @@ class Framework(QuartTrio):
         self.config["RESPONSE_TIMEOUT"] = None
         _add_trigger_routes(self, surface)
         _add_run_routes(self, surface)
+        _add_cluster_routes(self, surface)
         _add_node_routes(self, surface)
         _add_refusals(self, surface)
 
@@ -92,7 +93,7 @@ def _add_run_routes(app: Framework, surface: Surface) -> None:
 
     @app.delete("/job/<name>/<run>")
     async def delete_run(name: str, run: str) -> Response:
-        return _response(surface, await runs.delete_run(surface, ASKED.get(), name, run))
+        return _response(surface, await runs.delete_run(surface, ASKED.get(), name, run, request.args))
 
     @app.get("/job/<name>/<run>/logs")
     async def run_output(name: str, run: str) -> Response:
@@ -101,10 +102,25 @@ def _add_run_routes(app: Framework, surface: Surface) -> None:
         return _response(surface, given) if isinstance(given, Answer) else _stream(given)
 
 
+def _add_cluster_routes(app: Framework, surface: Surface) -> None:
+    @app.get("/cluster")
+    async def show_cluster() -> Response:
+        return _response(surface, await cluster.show_cluster(surface, ASKED.get(), request.args))
+
+    @app.post("/cluster/transfer")
+    async def transfer() -> Response:
+        body = await _body(surface.settings.max_body_bytes)
+        return _response(surface, await cluster.transfer(surface, ASKED.get(), request.args, body))
+
+    @app.delete("/cluster/members/<name>")
+    async def remove(name: str) -> Response:
+        return _response(surface, await cluster.remove(surface, ASKED.get(), name, request.args))
+
+
 def _add_node_routes(app: Framework, surface: Surface) -> None:
     @app.get("/jobs/status")
     async def show_status() -> Response:
-        return _response(surface, await runs.show_status(surface, ASKED.get()))
+        return _response(surface, await runs.show_status(surface, ASKED.get(), request.args))
 
     @app.get("/health")
     async def health() -> Response:

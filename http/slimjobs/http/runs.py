@@ -49,9 +49,11 @@ async def list_runs(surface: Surface, asked: Asked, name: str, given: Mapping[st
     parameters = Parameters(given)
     status = parameters.status("status")
     limit = parameters.whole("limit", MAX_ROWS, 1, MAX_ROWS) or MAX_ROWS
+    cursor = parameters.text("continue", MAX_CURSOR_CHARACTERS) or None
+    stale = parameters.stale()
     parameters.raise_if_wrong()
-    cursor = given.get("continue", "")[:MAX_CURSOR_CHARACTERS] or None
-    reply = surface.seen(await surface.service.query(ListRuns(job, asked.caller.internal, status, limit, cursor)))
+    query = ListRuns(job, asked.caller.internal, status, limit, cursor)
+    reply = surface.seen(await surface.service.query(query, stale))
     if not isinstance(reply.value, RunPage):
         return surface.refusal(reply, asked)
     return json_answer(200, reply.value.rows, reply.index, _next(job, given, reply.value.next_cursor))
@@ -61,18 +63,20 @@ async def show_run(surface: Surface, asked: Asked, name: str, text: str, given: 
     """`GET /job/{name}/{id}`. Raises BadRequest."""
     parameters = Parameters(given)
     wait_seconds = parameters.seconds("wait", MAX_WAIT_SECONDS)
+    stale = parameters.stale()
     parameters.raise_if_wrong()
     job, run = checked_name(name), parse_run_id(text)
     if run is None:
-        return await _no_id(surface, asked, job, text)
-    reply = surface.seen(await surface.waited(ShowRun(job, run, asked.caller.internal, wait_seconds)))
+        return await _no_id(surface, asked, job, text, stale)
+    reply = surface.seen(await surface.waited(ShowRun(job, run, asked.caller.internal, wait_seconds), stale))
     if not isinstance(reply.value, RunDetail):
         return surface.refusal(reply, asked)
     return json_answer(200, run_json(reply.value, asked.caller.internal), reply.index)
 
 
-async def delete_run(surface: Surface, asked: Asked, name: str, text: str) -> Answer:
+async def delete_run(surface: Surface, asked: Asked, name: str, text: str, given: Mapping[str, str]) -> Answer:
     """`DELETE /job/{name}/{id}`: 202 as long as it is no promise yet. Raises BadRequest."""
+    Parameters(given).raise_if_wrong()
     job, run = checked_name(name), parse_run_id(text)
     if run is None:
         return await _no_id(surface, asked, job, text)
@@ -80,7 +84,8 @@ async def delete_run(surface: Surface, asked: Asked, name: str, text: str) -> An
     if isinstance(reply.value, Deleted):
         return json_answer(200 if reply.value.promised else 202, {"Id": run_id_text(run)}, reply.index)
     if isinstance(reply.value, OutcomeUnknown):
-        return msgspec.structs.replace(unknown_outcome(reply.value, [(job, run)], asked.path), index=reply.index)
+        detail = "Whether the run is deleted cannot be known now. Delete it again: if it was, that is 404 and says so."
+        return msgspec.structs.replace(unknown_outcome(detail, job, run, asked.path), index=reply.index)
     return surface.refusal(reply, asked)
 
 
@@ -92,11 +97,12 @@ async def run_output(
     follow = parameters.switch("follow") and follow_allowed
     tail_lines = parameters.whole("tail", None, 0, MAX_TAIL_LINES)
     attempt = parameters.whole("attempt", None, 1, MAX_ATTEMPT)
+    stale = parameters.stale()
     parameters.raise_if_wrong()
     job, run = checked_name(name), parse_run_id(text)
     if run is None:
-        return await _no_id(surface, asked, job, text)
-    reply = surface.seen(await surface.service.query(ShowRun(job, run, asked.caller.internal)))
+        return await _no_id(surface, asked, job, text, stale)
+    reply = surface.seen(await surface.service.query(ShowRun(job, run, asked.caller.internal), stale))
     if not isinstance(reply.value, RunDetail):
         return surface.refusal(reply, asked)
     if not reply.value.uid:
@@ -109,20 +115,23 @@ async def run_output(
     return Output(first, pieces, reply.index)
 
 
-async def show_status(surface: Surface, asked: Asked) -> Answer:
-    """`GET /jobs/status`."""
-    reply = surface.seen(await surface.service.query(ShowStatus(asked.caller.internal)))
+async def show_status(surface: Surface, asked: Asked, given: Mapping[str, str]) -> Answer:
+    """`GET /jobs/status`. Raises BadRequest."""
+    parameters = Parameters(given)
+    stale = parameters.stale()
+    parameters.raise_if_wrong()
+    reply = surface.seen(await surface.service.query(ShowStatus(asked.caller.internal), stale))
     if not isinstance(reply.value, Status):
         return surface.refusal(reply, asked)
     return json_answer(200, status_json(reply.value, asked.caller.internal), reply.index)
 
 
 def ready(surface: Surface, asked: Asked) -> Answer:
-    """`GET /ready`."""
-    if surface.service.ready:
+    """`GET /ready`: who asks it is a probe, whose parameters are its own."""
+    why = surface.service.not_ready
+    if not why:
         return json_answer(200, {"Status": "ready"}, surface.newest_index)
-    detail = "This node has no leader, is no caught-up voter, or has no configuration yet."
-    return plain_problem(503, detail, asked.path, ((b"retry-after", b"1"),))
+    return plain_problem(503, f"This node is not ready: {why}.", asked.path, ((b"retry-after", b"1"),))
 
 
 def _next(job: str, given: Mapping[str, str], cursor: str | None) -> tuple[Header, ...]:
@@ -133,10 +142,10 @@ def _next(job: str, given: Mapping[str, str], cursor: str | None) -> tuple[Heade
     return ((b"link", f'</job/{job}?{urlencode({**kept, "continue": cursor})}>; rel="next"'.encode()),)
 
 
-async def _no_id(surface: Surface, asked: Asked, job: str, text: str) -> Answer:
+async def _no_id(surface: Surface, asked: Asked, job: str, text: str, stale: bool = False) -> Answer:
     """The answer to an id that can be none: 404 as for an unknown one, to whom may know that."""
     detail = f"No run '{shown(text)}' of job '{job}' exists: an id has 16 characters of a-z and 2-7."
-    return await surface.forbidden(job, asked) or problem(KINDS[UnknownRun], detail, asked.path, {})
+    return await surface.forbidden(job, asked, stale) or problem(KINDS[UnknownRun], detail, asked.path, {})
 
 
 def _no_output(asked: Asked, detail: str, index: int) -> Answer:

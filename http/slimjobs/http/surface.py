@@ -73,17 +73,17 @@ class Surface:
         self.newest_index = max(self.newest_index, reply.index)
         return reply
 
-    async def waited(self, query: ShowRun) -> Reply:
+    async def waited(self, query: ShowRun, stale: bool) -> Reply:
         """The reply to a query that waits for a change. When the node is told to stop, that ends all waiting: a
         client that asked to wait for minutes is told at once how things are, instead of being cut off.
         """
         if query.wait_seconds and not self._stop.is_set():
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._cancel_at_stop, nursery.cancel_scope)
-                reply = await self.service.query(query)
+                reply = await self.service.query(query, stale)
                 nursery.cancel_scope.cancel()
                 return reply
-        return await self.service.query(msgspec.structs.replace(query, wait_seconds=0.0))
+        return await self.service.query(msgspec.structs.replace(query, wait_seconds=0.0), stale)
 
     async def _cancel_at_stop(self, scope: trio.CancelScope) -> None:
         await self._stop.wait()
@@ -95,7 +95,7 @@ class Surface:
             raise TypeError(f"the node answered {asked.path} with {type(reply.value).__name__}")
         return msgspec.structs.replace(refused(reply.value, asked.path, lines), index=reply.index)
 
-    async def forbidden(self, job: str, asked: Asked) -> Answer | None:
+    async def forbidden(self, job: str, asked: Asked, stale: bool = False) -> Answer | None:
         """The 403 that this caller gets on whatever touches this job; None if it gets none.
 
         For refusals made here, before the node is asked: an external caller must not learn more of a private job from
@@ -103,7 +103,7 @@ class Surface:
         """
         if asked.caller.internal:
             return None
-        reply = self.seen(await self.service.query(ListRuns(job, internal=False, limit=1)))
+        reply = self.seen(await self.service.query(ListRuns(job, internal=False, limit=1), stale))
         return self.refusal(reply, asked) if isinstance(reply.value, Refusal) else None
 
 

@@ -1,6 +1,6 @@
 """The POST routes, from a whole body to an answer: read it, mint ids, ask the node, say what became of it.
 
-Both ways in (`hot` and `app`) end here, so they cannot differ.
+Both ways in (`application` and `routes`) end here, so they cannot differ.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from slimjobs.core.decide.commands import Accepted, IdempotencyKey, Requested, T
 from slimjobs.core.decide.refusals import Invalid, OutcomeUnknown, Problem
 from slimjobs.core.node.service import Reply
 from slimjobs.eventlog.events.definitions import Overrides
-from slimjobs.eventlog.events.runs import RunId, run_id_text
+from slimjobs.eventlog.events.runs import run_id_text
 from slimjobs.http.answers import JSON, NDJSON, Answer, Header, json_answer
 from slimjobs.http.bodies import BadBody, Batch, Line, read_batch, read_trigger
-from slimjobs.http.problems import refused, run_location, unknown_outcome
+from slimjobs.http.problems import refused, run_location, unknown_outcome, unknown_outcomes
 from slimjobs.http.surface import Asked, Surface, checked_name, mint
 
 DIGEST_BYTES: Final = 16
@@ -50,7 +50,11 @@ async def trigger(surface: Surface, asked: Asked, name: str, path: str, key: byt
         [accepted] = reply.value.runs
         headers = ((b"location", run_location(job, accepted).encode()), *_replayed(reply.value))
         return Answer(202, b'{"Id":"%s"}' % run_id_text(accepted).encode(), JSON, headers, reply.index)
-    return _not_accepted(surface, reply, [(job, run)], asked, None)
+    if isinstance(reply.value, OutcomeUnknown):
+        [maybe] = reply.value.runs or (run,)
+        unknown = unknown_outcome(reply.value.detail, job, maybe, asked.path)
+        return msgspec.structs.replace(unknown, index=reply.index)
+    return surface.refusal(reply, asked)
 
 
 async def trigger_batch(surface: Surface, asked: Asked, key: bytes | None, body: bytes) -> Answer:
@@ -62,13 +66,18 @@ async def trigger_batch(surface: Surface, asked: Asked, key: bytes | None, body:
         problems += error.problems
         readable = [(at, line) for at, line in enumerate(error.read) if isinstance(line, Line)]
         reply = await _ask(surface, _requested(readable), asked, None, problems)
-        return _not_accepted(surface, reply, [], asked, error.lines)
+        return surface.refusal(reply, asked, error.lines)
     requested = _requested(enumerate(batch.triggers))
     digests = None if problems else _key(key, "/jobs", asked, batch.triggers)
     reply = await _ask(surface, requested, asked, digests, problems)
     if isinstance(reply.value, Accepted):
         return _accepted_batch(batch, reply.value, reply.index)
-    return _not_accepted(surface, reply, [(each.job, each.run) for each in requested], asked, batch.lines)
+    if isinstance(reply.value, OutcomeUnknown):
+        maybes = reply.value.runs or [each.run for each in requested]
+        named = [(line.job, maybe) for line, maybe in zip(batch.triggers, maybes, strict=True)]
+        unknown = unknown_outcomes(reply.value.detail, named, asked.path)
+        return msgspec.structs.replace(unknown, index=reply.index)
+    return surface.refusal(reply, asked, batch.lines)
 
 
 def _requested(lines: Iterable[tuple[int, Line]]) -> tuple[Requested, ...]:
@@ -101,15 +110,6 @@ def _accepted_batch(batch: Batch, accepted: Accepted, index: int) -> Answer:
     if batch.lines is None:
         return json_answer(202, results, index, _replayed(accepted))
     return Answer(202, msgspec.json.Encoder().encode_lines(results), NDJSON, _replayed(accepted), index)
-
-
-def _not_accepted(
-    surface: Surface, reply: Reply, runs: Sequence[tuple[str, RunId]], asked: Asked, lines: Sequence[int] | None
-) -> Answer:
-    """The answer to a trigger that was refused, or that may or may not have been done."""
-    if isinstance(reply.value, OutcomeUnknown):
-        return msgspec.structs.replace(unknown_outcome(reply.value, runs, asked.path), index=reply.index)
-    return surface.refusal(reply, asked, lines)
 
 
 def _replayed(accepted: Accepted) -> tuple[Header, ...]:

@@ -26,8 +26,10 @@ class Service(Protocol):
     async def command(self, command: Command) -> Reply:
         """Have a command decided; the reply comes when its record is committed, or with a refusal."""
 
-    async def query(self, query: Query) -> Reply:
-        """Have a query answered, linearizably. Cancelling it abandons it."""
+    async def query(self, query: Query, stale: bool = False) -> Reply:
+        """Have a query answered: linearizably, or with `stale` from what this node has, without asking anybody, so
+        that acknowledged changes may be missing. Cancelling it abandons it.
+        """
 
     def output(
         self, name: str, uid: str, attempt: int | None, tail_lines: int | None, follow: bool
@@ -35,5 +37,5 @@ class Service(Protocol):
         """The output of an attempt of a bound run, as the orchestrator keeps it. Raises `OutputMissing`."""
 
     @property
-    def ready(self) -> bool:
-        """Whether this node is a caught-up voter with a leader, and a configuration is committed."""
+    def not_ready(self) -> str:
+        """Why this node is no caught-up voter with a leader and a committed configuration; empty when it is one."""

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from slimjobs.eventlog.raft.types import Entry, EntryKind, HardState, Index, Membership, NodeId, Term
 from slimjobs.eventlog.storage.files import Files
-from slimjobs.eventlog.storage.requests import SnapshotHeader
+from slimjobs.eventlog.storage.requests import PieceSaved, SnapshotHeader, SnapshotInstalled
 from slimjobs.eventlog.storage.store import Storage, StorageOptions
+from tests.eventlog.storage.simulated_files import SimulatedFiles
 
 INCARNATION = "0123456789abcdef" * 2
 OTHER_INCARNATION = "fedcba9876543210" * 2
@@ -46,13 +47,27 @@ def append(storage: Storage, new: Sequence[Entry], truncate_after: int | None = 
     storage.sync()
 
 
-def snapshot(storage: Storage, index: int, frames: Iterable[bytes] | None = None) -> bytes:
+def snapshot(storage: Storage, index: int, frames: Iterable[bytes] | None = None, term: int = 1) -> bytes:
     """Write the snapshot of `index`; gives its digest."""
-    writer = storage.snapshot_writer(header(index))
+    writer = storage.snapshot_writer(header(index, term))
     for frame in frames_of(index) if frames is None else frames:
         writer.write(frame)
     assert writer.finish() is None
     return writer.digest
+
+
+def snapshot_file(index: int, term: int = 1) -> bytes:
+    """What another node has for its snapshot of `index`."""
+    files = SimulatedFiles()
+    snapshot(opened(files), index, term=term)
+    return files.contents(f"snapshot-{index:020}.snap.tmp")
+
+
+def install(storage: Storage, index: int, term: int = 1) -> None:
+    """Fetch the snapshot of `index` from another node, and publish it."""
+    content = snapshot_file(index, term)
+    assert storage.save_piece(Index(index), 0, content) == PieceSaved(Index(index), len(content))
+    assert storage.install(Index(index)) == SnapshotInstalled(header(index, term))
 
 
 def log_of(storage: Storage, low: int | None = None) -> list[Entry]:

@@ -112,8 +112,17 @@ class SimulatedFiles:
         self._open.clear()
         self._lock = None
 
+    @property
+    def used(self) -> int:
+        """How many bytes all files have together."""
+        return sum(len(contents.seen) for contents in self._seen.values())
+
     def contents(self, name: str) -> bytes:
         return bytes(self._seen[name].seen)
+
+    def paths(self, folder: str) -> list[str]:
+        """What was moved into a folder, each with its name as `contents` takes it."""
+        return sorted(name for name in self._seen if name.startswith(f"{folder}/"))
 
     def replace(self, name: str, content: bytes) -> None:
         """Bit rot, a hand, a misdirected write: the file durably has other bytes."""
@@ -155,7 +164,10 @@ class SimulatedFiles:
             self._lock = None
 
     def names(self) -> list[str]:
-        return sorted(self._seen)
+        return sorted(name for name in self._seen if "/" not in name)
+
+    def folders(self) -> list[str]:
+        return sorted({name.partition("/")[0] for name in self._seen if "/" in name})
 
     def open(self, name: str) -> int:
         if name not in self._seen:
@@ -199,6 +211,10 @@ class SimulatedFiles:
             _apply_name(self._durable, change)
         self._unsynced.clear()
 
+    def move_into(self, folder: str, name: str) -> None:
+        self.rename(name, f"{folder}/{name}")
+        self.sync_names()
+
     def rename(self, name: str, to: str) -> None:
         self._change_names(_Rename(name, to))
 
@@ -238,8 +254,7 @@ class SimulatedFiles:
     def _make_room(self, file: int, size: int) -> None:
         if self.capacity is None or size <= self.size(file):
             return
-        used = sum(len(contents.seen) for contents in self._seen.values())
-        if used + size - self.size(file) > self.capacity:
+        if self.used + size - self.size(file) > self.capacity:
             raise OSError(errno.ENOSPC, "No space left on device")
 
 

@@ -12,10 +12,11 @@ from random import Random
 import pytest
 
 from slimjobs.eventlog.raft.types import Entry, HardState, Index
-from slimjobs.eventlog.storage.requests import SnapshotPublished
+from slimjobs.eventlog.storage.errors import NoRoom
+from slimjobs.eventlog.storage.requests import PieceSaved, SnapshotInstalled, SnapshotPublished
 from slimjobs.eventlog.storage.retention import Retention
 from slimjobs.eventlog.storage.store import Storage, StorageOptions
-from tests.eventlog.storage.entries import INCARNATION, entry, frames_of, snapshot, state
+from tests.eventlog.storage.entries import INCARNATION, entry, frames_of, header, snapshot, snapshot_file, state
 from tests.eventlog.storage.simulated_files import PowerLost, SimulatedFiles
 
 SEEDS = range(12_000 if os.environ.get("SLIMJOBS_SOAK") else 300)
@@ -35,6 +36,8 @@ class Life:
         """The acknowledged hard state, and the one that was being written, if any."""
         self.snapshots: list[int] = []
         """The acknowledged snapshot, and the one that was being published, if any."""
+        self.terms: dict[int, int] = {}
+        """The term of the entry that each snapshot stands for."""
 
     def live(self) -> None:
         """Open, check, work until the end comes."""
@@ -48,6 +51,7 @@ class Life:
                 storage.close()
         except PowerLost:
             pass
+        self.files.capacity = None
         self.files.kill() if self.chance.random() < 0.3 else self.files.crash(self.chance)
 
     def check(self, storage: Storage) -> None:
@@ -57,15 +61,15 @@ class Life:
         assert index in (self.snapshots or [0])
         assert list(storage.snapshot_frames()) == (frames_of(index) if index else [])
         self.snapshots = [index]
+        self.logs = [self.behind_snapshot(log, index) for log in self.logs]
         kept = list(storage.entries(storage.first_index))
         self.logs = [log for log in self.logs if log[index:] == kept][:1]
         assert self.logs, f"a log that never was: {[(e.index, e.term) for e in kept]}"
         assert storage.last_index == len(self.logs[0])
 
     def work(self, storage: Storage) -> None:
-        self.chance.choice((self.append, self.append, self.append, self.sync, self.cut, self.vote, self.publish))(
-            storage
-        )
+        works = (self.append, self.append, self.append, self.sync, self.cut, self.vote, self.publish, self.install)
+        self.chance.choice(works)(storage)
 
     def append(self, storage: Storage) -> None:
         first = len(self.logs[-1]) + 1
@@ -88,10 +92,8 @@ class Life:
             storage.mark()
 
     def vote(self, storage: Storage) -> None:
-        following = state(storage.hard_state.term + self.chance.randint(0, 1), self.chance.randint(1, 3))
-        self.states.append(following)
-        storage.write_hard_state(following)
-        self.states = [following]
+        storage.write_hard_state(self.next_state(storage))
+        self.states = [storage.hard_state]
 
     def publish(self, storage: Storage) -> None:
         before = self.snapshots[-1] if self.snapshots else 0
@@ -99,13 +101,69 @@ class Life:
         if synced <= before or len(self.logs) > 1:
             return
         index = self.chance.randint(before + 1, synced)
-        snapshot(storage, index)
+        term = self.logs[0][index - 1].term
+        snapshot(storage, index, term=term)
         if self.chance.random() < 0.2:
             storage.discard(Index(index))
             return
         self.snapshots = [before, index]
+        self.terms[index] = term
         assert isinstance(storage.publish(Index(index)), SnapshotPublished)
         self.snapshots = [index]
+
+    def install(self, storage: Storage) -> None:
+        """Another node's snapshot, ahead of this log, or of another branch, or one that agrees with it."""
+        before = self.snapshots[-1] if self.snapshots else 0
+        index = self.chance.randint(before + 1, max(before, len(self.logs[-1])) + 5)
+        term = self.chance.randint(max([entry.term for entry in self.logs[-1]], default=1), storage.hard_state.term + 1)
+        self.fetch(storage, index, term)
+        self.snapshots = [before, index]
+        self.terms[index] = term
+        assert storage.install(Index(index)) == SnapshotInstalled(header(index, term))
+        self.snapshots = [index]
+        restarted = self.behind_snapshot(self.logs[-1], index)
+        if restarted is not self.logs[-1]:
+            self.restart(storage, restarted)
+
+    def fetch(self, storage: Storage, index: int, term: int) -> None:
+        """Pieces as they come: repeated, or after a gap, or anew from the beginning."""
+        content, held = snapshot_file(index, term), 0
+        while held < len(content):
+            offset = self.chance.choice((held, held, held, 0, 100, held + 50))
+            answer = storage.save_piece(Index(index), offset, content[offset : offset + 100])
+            assert isinstance(answer, PieceSaved)
+            held = answer.held
+
+    def restart(self, storage: Storage, restarted: list[Entry]) -> None:
+        """The log begins anew, at once with entries or not; on a full disk later."""
+        storage.write_hard_state(self.next_state(storage))
+        self.states = [storage.hard_state]
+        first = len(restarted) + 1
+        new = [entry(at, storage.hard_state.term, 50) for at in range(first, first + self.chance.randint(0, 3))]
+        self.logs.append(restarted + new)
+        if self.chance.random() < 0.3:
+            self.files.capacity = self.files.used + self.chance.choice((0, 500, 1400))
+        try:
+            storage.append(None, new, Index(len(restarted)))
+        except NoRoom:
+            self.files.capacity = None
+            storage.append(None, new, Index(len(restarted)))
+        self.files.capacity = None
+        self.logs = self.logs[-1:]
+        assert list(storage.entries(Index(1))) == []
+        assert storage.last_index == len(self.logs[0])
+
+    def next_state(self, storage: Storage) -> HardState:
+        """A term that is no earlier, about to be written."""
+        following = state(storage.hard_state.term + self.chance.randint(0, 1), self.chance.randint(1, 3))
+        self.states.append(following)
+        return following
+
+    def behind_snapshot(self, log: list[Entry], index: int) -> list[Entry]:
+        """What a log is once this snapshot is published: the same if it agrees with it, else what it stands for."""
+        if index == 0 or (len(log) >= index and log[index - 1].term == self.terms[index]):
+            return log
+        return [entry(at, self.terms[index]) for at in range(1, index + 1)]
 
 
 @pytest.mark.parametrize("seed", SEEDS)

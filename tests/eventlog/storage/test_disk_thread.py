@@ -19,19 +19,39 @@ from slimjobs.eventlog.storage.errors import DiskFailed
 from slimjobs.eventlog.storage.requests import (
     DiscardSnapshot,
     DiskAnswer,
+    InstallSnapshot,
     Load,
     Loaded,
+    LoadPiece,
+    LoadState,
     Persist,
     Persisted,
+    PieceLoaded,
+    PieceSaved,
     PublishSnapshot,
     Room,
+    SavePiece,
+    SnapshotInstalled,
     SnapshotPublished,
     SnapshotRefused,
+    StateLoaded,
     Ticket,
 )
 from slimjobs.eventlog.storage.slots import MARKER
 from slimjobs.eventlog.storage.store import Storage, StorageOptions
-from tests.eventlog.storage.entries import INCARNATION, entries, log_of, opened, snapshot, state
+from tests.eventlog.storage.entries import (
+    INCARNATION,
+    entries,
+    entry,
+    frames_of,
+    header,
+    install,
+    log_of,
+    opened,
+    snapshot,
+    snapshot_file,
+    state,
+)
 from tests.eventlog.storage.simulated_files import SimulatedFiles
 
 OPTIONS = StorageOptions(segment_bytes=4096)
@@ -173,6 +193,47 @@ def test_a_snapshot_is_published_after_what_was_asked_before_it(node: Node) -> N
     assert isinstance(told[0], Persisted)
     assert told[1] == SnapshotPublished(Index(2), Index(1))
     assert told[2] == SnapshotRefused(Index(3), "no snapshot was written for this index")
+
+
+def test_a_snapshot_of_another_node_is_fetched_installed_and_the_log_begun_anew_behind_it(node: Node) -> None:
+    node.started()
+    content = snapshot_file(100)
+    node.disk.submit(persist(1, 1, 4))
+    node.disk.submit(SavePiece(Index(100), 0, content[:70]))
+    node.disk.submit(SavePiece(Index(100), 70, content[70:]))
+    node.disk.submit(InstallSnapshot(Index(100)))
+    node.disk.submit(Persist(Ticket(2), entries(101, 102), state(2), restart_after=Index(100)))
+    told = [node.answer() for _ in range(5)]
+    assert [answer.ticket for answer in told if isinstance(answer, Persisted)] == [1, 2]
+    assert [answer for answer in told if not isinstance(answer, Persisted)] == [
+        PieceSaved(Index(100), 70),
+        PieceSaved(Index(100), len(content)),
+        SnapshotInstalled(header(100)),
+    ]
+    node.disk.submit(LoadState())
+    loaded = node.answer()
+    assert isinstance(loaded, StateLoaded)
+    assert (loaded.header, list(loaded.frames)) == (header(100), frames_of(100))
+    node.disk.submit(LoadPiece(Index(100), 5, 10))
+    assert node.answer() == PieceLoaded(Index(100), 5, len(content), content[5:15])
+    node.disk.submit(Load(Index(101), Index(102), 1000))
+    assert node.answer() == Loaded(entries(101, 102))
+
+
+@pytest.mark.usefixtures("retries_at_once")
+def test_a_restart_gives_room_to_what_had_none_and_is_not_held_up_by_what_it_drops(node: Node) -> None:
+    install(node.storage, 5000)
+    node.storage.append(None, entries(1, 300))
+    node.files.capacity = node.files.used
+    for ticket in range(2, 5):  # more than one write takes together
+        node.disk.submit(Persist(Ticket(ticket), [entry(299 + ticket, size=2_000_000)]))
+    node.disk.submit(Persist(Ticket(5), entries(5001, 5002), state(2), restart_after=Index(5000)))
+    node.disk.start()
+    answer = node.answer()
+    assert isinstance(answer, Persisted)
+    assert answer.ticket == 5
+    assert log_of(node.storage, 1) == []
+    assert log_of(node.storage, 5001) == entries(5001, 5002)
 
 
 def test_a_failing_sync_is_told_once_and_everything_after_is_refused() -> None:

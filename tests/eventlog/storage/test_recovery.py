@@ -219,19 +219,3 @@ def test_a_damaged_snapshot_that_the_log_cannot_replace_is_damage() -> None:
         files.flip(f"snapshot-{index:020}.snap", 40)
     with pytest.raises(Damage, match=r"snapshot-00000000000000000020.snap is damaged"):
         opened(files, options)
-
-
-def test_a_snapshot_from_elsewhere_replaces_a_log_that_ends_before_it() -> None:
-    files = SimulatedFiles()
-    storage = written(files, (1, 3))
-    snapshot(storage, 100)
-    storage.publish(Index(100))
-    assert storage.last_index == 100
-    files.kill()
-    storage = opened(files, ROOMY)
-    assert (storage.first_index, storage.last_index) == (101, 100)
-    append(storage, entries(101, 103))
-    files.kill()
-    storage = opened(files, ROOMY)
-    assert log_of(storage) == entries(101, 103)
-    assert storage.load(Index(2), Index(3), 1000) == entries(2, 3)

@@ -46,6 +46,7 @@ def test_a_state_of_no_frames_and_one_of_full_frames_come_back() -> None:
     for frames in ([], [bytes(FRAME_BYTES), b"", b"x" * FRAME_BYTES]):
         files = SimulatedFiles()
         storage = opened(files)
+        append(storage, entries(1, 5))
         snapshot(storage, 5, frames)
         storage.publish(Index(5))
         reader = SnapshotReader(files, Index(5))
@@ -110,6 +111,14 @@ def test_one_that_is_not_finished_is_not_published() -> None:
     storage = opened(SimulatedFiles())
     storage.snapshot_writer(header(5)).write(b"half")
     assert isinstance(storage.publish(Index(5)), SnapshotRefused)
+
+
+def test_one_that_is_ahead_of_the_log_is_refused() -> None:
+    files = SimulatedFiles()
+    storage = opened(files)
+    snapshot(storage, 5)
+    assert storage.publish(Index(5)) == SnapshotRefused(Index(5), "the log is not yet written up to there")
+    assert not [name for name in files.names() if "snapshot" in name]
 
 
 def test_one_that_is_discarded_is_gone() -> None:

@@ -8,6 +8,9 @@ was lost, repeated or put elsewhere breaks the chain. `number` counts the batche
 number of the newest one known to be durable when this one was written. The body is the entries in MessagePack.
 
 Numbers, not indices, say what is durable: an index can be written twice (a suffix was cut), a number never.
+
+A batch without a body, not even of no entries, says that the log begins anew at its first index: a snapshot stands for
+everything before, and no older batch counts any more, whatever its indices are.
 """
 
 from __future__ import annotations
@@ -51,6 +54,11 @@ class BatchHeader(NamedTuple):
     synced: int
     previous: bytes
 
+    @property
+    def restarts(self) -> bool:
+        """Whether the log begins anew here."""
+        return self.length == 0
+
 
 def footprint(payload_bytes: int, entries: int) -> int:
     """The most that so many entries with so many bytes of payload together take on disk if written in one request."""
@@ -77,14 +85,23 @@ def split(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
 
 
 def encode(
-    buffer: bytearray, key: bytes, entries: Sequence[Entry], first: int, number: int, synced: int, previous: bytes
+    buffer: bytearray,
+    key: bytes,
+    entries: Sequence[Entry] | None,
+    first: int,
+    number: int,
+    synced: int,
+    previous: bytes,
 ) -> bytes:
-    """Put a batch into `buffer`, which becomes exactly as long; gives its checksum."""
+    """Put a batch into `buffer`, which becomes exactly as long; gives its checksum. None: the log begins anew."""
     if len(buffer) < HEADER_BYTES:
         buffer.extend(bytes(HEADER_BYTES - len(buffer)))
-    _encoder.encode_into(entries, buffer, HEADER_BYTES)
-    length = len(buffer) - HEADER_BYTES
-    _HEADER.pack_into(buffer, 0, NO_CHECKSUM, MAGIC, length, len(entries), first, number, synced, previous)
+    if entries is None:
+        del buffer[HEADER_BYTES:]
+    else:
+        _encoder.encode_into(entries, buffer, HEADER_BYTES)
+    length, count = len(buffer) - HEADER_BYTES, len(entries or ())
+    _HEADER.pack_into(buffer, 0, NO_CHECKSUM, MAGIC, length, count, first, number, synced, previous)
     with memoryview(buffer) as view:
         checksum = _checksum(view[CHECKSUM_BYTES:], key)
     buffer[:CHECKSUM_BYTES] = checksum
@@ -103,7 +120,7 @@ def verified(view: memoryview, key: bytes, checksum: bytes) -> bool:
 
 def decode(view: memoryview) -> list[Entry]:
     """The entries of a verified batch."""
-    return _decoder.decode(view[HEADER_BYTES:])
+    return _decoder.decode(view[HEADER_BYTES:]) if len(view) > HEADER_BYTES else []
 
 
 def _checksum(content: memoryview, key: bytes) -> bytes:

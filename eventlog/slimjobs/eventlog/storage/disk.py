@@ -26,12 +26,16 @@ from slimjobs.eventlog.storage.requests import (
     DiscardSnapshot,
     DiskAnswer,
     DiskRequest,
+    InstallSnapshot,
     Load,
     Loaded,
+    LoadPiece,
+    LoadState,
     Persist,
     Persisted,
     PublishSnapshot,
     Room,
+    SavePiece,
     Ticket,
 )
 from slimjobs.eventlog.storage.store import Storage
@@ -142,6 +146,15 @@ class DiskThread:
                 self._publish(index)
             case DiscardSnapshot(index):
                 self._storage.discard(index)
+            case LoadState():
+                self._answers.append(self._storage.load_state())
+            case LoadPiece(index, offset, max_bytes):
+                self._answers.append(self._storage.load_piece(index, offset, max_bytes))
+            case SavePiece(index, offset, content):
+                self._answers.append(self._storage.save_piece(index, offset, content))
+            case InstallSnapshot(index):
+                self._persist()
+                self._answers.append(self._storage.install(index))
 
     def _persist(self) -> None:
         """Write what waits, make it durable, say so."""
@@ -172,11 +185,12 @@ class DiskThread:
     def _write_group(self, group: Sequence[Persist]) -> None:
         write = coalesce(group)
         try:
-            self._storage.append(write.truncate_after, write.entries)
+            self._storage.append(write.truncate_after, write.entries, write.restart_after)
         except NoRoom:
-            if len(group) == 1:
+            least = _dropped(group) + 1
+            if len(group) == least:
                 raise
-            return self._write_group(group[:1])
+            return self._write_group(group[:least])
         self._written = group[-1].ticket
         del self._held[: len(group)]
         return None
@@ -208,10 +222,15 @@ class DiskThread:
 
 
 def _group(requests: Sequence[Persist]) -> Sequence[Persist]:
-    """The first requests that one write takes together, at least one."""
-    size = 0
-    for position, request in enumerate(requests):
+    """The first requests that one write takes together, at least one; what a restart drops weighs nothing."""
+    size, dropped = 0, _dropped(requests)
+    for position, request in enumerate(requests[dropped:], dropped):
         size += footprint_of(request.entries)
-        if position and size > GROUP_BYTES:
+        if position > dropped and size > GROUP_BYTES:
             return requests[:position]
     return list(requests)
+
+
+def _dropped(requests: Sequence[Persist]) -> int:
+    """How many of these come before the last one that drops the whole log."""
+    return max((position for position, request in enumerate(requests) if request.restart_after is not None), default=0)

@@ -19,7 +19,8 @@ class Damage(StorageError):
     """What was surely written can no longer be read. No crash leaves this: a disk, or a hand, changed it."""
 
     def __init__(self, file: str, offset: int, found: str, expected: str, remedy: str = REMEDY) -> None:
-        super().__init__(f"{file} is damaged at byte {offset}: found {found}, expected {expected}. {remedy}")
+        self.finding = f"{file} is damaged at byte {offset}: found {found}, expected {expected}"
+        super().__init__(f"{self.finding}. {remedy}")
         self.file = file
         self.offset = offset
         self.found = found

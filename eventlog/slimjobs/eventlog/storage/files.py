@@ -73,6 +73,12 @@ class Files(Protocol):
     def sync_names(self) -> None:
         """Return when creations, renames and removals are durable."""
 
+    def folders(self) -> list[str]:
+        """The names of all folders in the directory, sorted; nothing in them is seen."""
+
+    def move_into(self, folder: str, name: str) -> None:
+        """Move a file into a folder of the directory, made if it is missing; durable at the return."""
+
     def rename(self, name: str, to: str) -> None: ...
 
     def remove(self, name: str) -> None: ...
@@ -150,6 +156,15 @@ class DirectoryOnDisk:
         os.fdatasync(file)
 
     def sync_names(self) -> None:
+        _sync_directory(self._directory)
+
+    def folders(self) -> list[str]:
+        return sorted(entry.name for entry in os.scandir(self._directory) if entry.is_dir(follow_symlinks=False))
+
+    def move_into(self, folder: str, name: str) -> None:
+        (self._directory / folder).mkdir(exist_ok=True)
+        os.rename(self._directory / name, self._directory / folder / name)
+        _sync_directory(self._directory / folder)
         _sync_directory(self._directory)
 
     def rename(self, name: str, to: str) -> None:

@@ -9,6 +9,8 @@ What a crash can leave, and what becomes of it. Only what was written since the 
 - a new segment whose first batch is torn: the same as a torn batch; the segment before it is the last again. If the
   new one was to cut a suffix, the suffix is still there; nobody was told that it was cut.
 - a file that a cut (here, after an earlier crash) was about to remove or shorten: judged and cut again the same way.
+- a new segment that begins the log anew behind an installed snapshot, while older ones were not yet removed: they are
+  superseded, and removed. If that segment is torn or missing, the snapshot is there without it: see `start`.
 - a closed segment that was not yet shortened to what is used: zeros behind its last batch mean nothing.
 - a snapshot that was not renamed: a temporary file, removed. One that was renamed while old segments were not yet
   removed: they are history, until retention takes them.
@@ -129,6 +131,14 @@ def cut(files: Files, scanned: ScannedLog) -> None:
             files.sync(file)
         finally:
             files.close(file)
+    remove_superseded(files, scanned.segments)
+
+
+def remove_superseded(files: Files, segments: Segments) -> None:
+    """Remove what was written before the log began anew, which is durable. If a crash undoes it, it is done again."""
+    for segment in segments.superseded:
+        files.remove(segment.name)
+        segments.forget(segment)
 
 
 def _segment_to_start_with(files: Files, key: bytes, names: list[str], low: int) -> int:
@@ -160,7 +170,8 @@ class _Scan:
         first = next(iter(scan), None)
         if first is None:
             raise self._damage(name, 0, scan.problem or Problem("zeros", "a batch"))
-        self.segments.append(Segment(sequence_of(name), first.header.first, _size(self._files, name)))
+        restarts = first.header.restarts
+        self.segments.append(Segment(sequence_of(name), first.header.first, _size(self._files, name), restarts))
 
     def read(self, name: str) -> bool:
         """Accept the batches of this segment as far as they are good; whether there was one."""
@@ -172,7 +183,7 @@ class _Scan:
                 self._stops[name] = _BadPlace(name, found.offset, refusal)
                 return segment is not None
             if segment is None:
-                segment = Segment(sequence_of(name), found.header.first, 0)
+                segment = Segment(sequence_of(name), found.header.first, 0, found.header.restarts)
                 self.segments.append(segment)
             self.chain.accept(found.header)
             segment.grow(found.header.first, found.offset, scan.offset)

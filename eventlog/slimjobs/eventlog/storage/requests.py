@@ -77,9 +77,7 @@ class InstallSnapshot(msgspec.Struct, frozen=True):
     index: Index
 
 
-DiskRequest = (
-    Persist | Load | PublishSnapshot | DiscardSnapshot | LoadState | LoadPiece | SavePiece | InstallSnapshot
-)
+DiskRequest = Persist | Load | PublishSnapshot | DiscardSnapshot | LoadState | LoadPiece | SavePiece | InstallSnapshot
 
 
 class Persisted(msgspec.Struct, frozen=True):

@@ -3,7 +3,8 @@
 A segment is a file of batches, named by a sequence number. Within a segment indices only go up. When a suffix of the
 log is cut, a new segment starts with the index that comes after the cut; so the entry at an index is in the *newest*
 segment that starts at or before it, and the first batches of the segments tell all there is to know about cuts.
-(A segment may also start beyond the end of the one before: after a snapshot of another node was installed.)
+When the log begins anew, behind a snapshot of another node, a new segment says so with its first batch: what older
+ones hold is superseded, and they are removed.
 """
 
 from __future__ import annotations
@@ -110,11 +111,12 @@ def _no_batch(header_bytes: bytes, header: BatchHeader, left: int) -> Problem | 
 class Segment:
     """One file: the first index in it, how much of it is used, and the offsets of some of its batches."""
 
-    def __init__(self, sequence: int, first: int, size: int) -> None:
+    def __init__(self, sequence: int, first: int, size: int, restarts: bool) -> None:
         self.sequence = sequence
         self.name = segment_name(sequence)
         self.first = first
         self.size = size
+        self.restarts = restarts
         self._indices = array("Q")
         self._offsets = array("Q")
 
@@ -152,10 +154,19 @@ class Segments:
 
     def append(self, segment: Segment) -> None:
         """A segment was begun: what older ones hold from its first index on no longer counts."""
-        while self._effective and self._effective[-1].first >= segment.first:
+        while self._effective and (segment.restarts or self._effective[-1].first >= segment.first):
             self._effective.pop()
         self._effective.append(segment)
         self._written.append(segment)
+
+    def supersede(self) -> None:
+        """Nothing that was written counts any more; the files are still there."""
+        self._effective.clear()
+
+    @property
+    def superseded(self) -> list[Segment]:
+        """The segments, oldest first, that were written before the oldest one that counts, if there is one."""
+        return self._written[: self._written.index(self._effective[0])] if self._effective else []
 
     def holding(self, index: int) -> tuple[Segment, int | None] | None:
         """The segment where `index` is if it is anywhere, and the index with which the next one takes over."""

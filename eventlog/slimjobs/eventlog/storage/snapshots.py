@@ -21,7 +21,7 @@ from slimjobs.eventlog.raft.types import Index
 from slimjobs.eventlog.storage.errors import Damage, DiskFailed
 from slimjobs.eventlog.storage.files import OUT_OF_DESCRIPTORS, OUT_OF_SPACE, Files
 from slimjobs.eventlog.storage.identity import TEMPORARY
-from slimjobs.eventlog.storage.requests import SnapshotHeader, SnapshotRefused
+from slimjobs.eventlog.storage.requests import PieceLoaded, SnapshotHeader, SnapshotRefused
 
 FRAME_BYTES: Final = 64 * 1024
 
@@ -47,6 +47,11 @@ def snapshot_name(index: int) -> str:
 def snapshot_indices(files: Files) -> list[Index]:
     """The indices of all published snapshots, newest first."""
     return sorted((Index(int(match[1])) for match in map(_NAME.fullmatch, files.names()) if match), reverse=True)
+
+
+def holds_snapshots(files: Files) -> bool:
+    """Whether there is any snapshot that was published once, readable or not."""
+    return any(name.startswith("snapshot-") and not name.endswith(TEMPORARY) for name in files.names())
 
 
 class SnapshotWriter:
@@ -121,12 +126,14 @@ class SnapshotWriter:
 
 
 class SnapshotReader:
-    """A published snapshot: its header, and its frames as they are verified. `Damage` where one does not match."""
+    """A snapshot, published or in the file of that name: its header, and its frames as they are verified.
 
-    def __init__(self, files: Files, index: Index) -> None:
+    `Damage` where anything does not match.
+    """
+
+    def __init__(self, files: Files, index: Index, name: str | None = None) -> None:
         self._files = files
-        self._name = snapshot_name(index)
-        self._offset = 0
+        self._name = name or snapshot_name(index)
         frames = self._frames()
         try:
             self.header = self._decoded(next(frames), index)
@@ -134,7 +141,11 @@ class SnapshotReader:
             frames.close()
 
     def frames(self) -> Iterator[bytes]:
-        """All frames of the state. Only after the last one is the whole known to be right."""
+        """All frames of the state. Only after the last one is the whole known to be right.
+
+        The file is open from now on, until they are exhausted or dropped: it may be removed meanwhile, and the frames
+        taken in another thread.
+        """
         frames = self._frames()
         next(frames)
         return frames
@@ -161,7 +172,11 @@ class SnapshotReader:
             content = self._files.read(file, _FRAME.size + FRAME_BYTES, offset)
             length, checksum = _FRAME.unpack_from(content)
             if length == _FOOTER_MARK:
-                if left != _FOOTER.size or content != _FOOTER.pack(_FOOTER_MARK, count - 1, digest.digest()):
+                if (
+                    count == 0
+                    or left != _FOOTER.size
+                    or content != _FOOTER.pack(_FOOTER_MARK, count - 1, digest.digest())
+                ):
                     raise self._damage(offset, "a footer that does not match", f"the hash of {count - 1} frames")
                 return
             frame = content[_FRAME.size : _FRAME.size + length]
@@ -192,16 +207,33 @@ def publish_snapshot(files: Files, index: Index) -> SnapshotRefused | None:
         return None
     if name + TEMPORARY not in names:
         return SnapshotRefused(index, "no snapshot was written for this index")
+    return publish_file(files, name + TEMPORARY, index)
+
+
+def publish_file(files: Files, name: str, index: Index) -> SnapshotRefused | None:
+    """Make this file, a whole one, durable as the snapshot of `index`; or remove it and say why it cannot be."""
     try:
-        _sync(files, name + TEMPORARY)
+        _sync(files, name)
     except OSError as error:
         if error.errno not in OUT_OF_SPACE | OUT_OF_DESCRIPTORS:
             raise
-        files.remove(name + TEMPORARY)
+        files.remove(name)
         return SnapshotRefused(index, f"the snapshot could not be made durable: {error.strerror}")
-    files.rename(name + TEMPORARY, name)
+    files.rename(name, snapshot_name(index))
     files.sync_names()
     return None
+
+
+def load_piece(files: Files, index: Index, offset: int, max_bytes: int) -> PieceLoaded:
+    """Up to `max_bytes` of the file of a published snapshot, unverified: who gets all pieces verifies the whole."""
+    try:
+        file = files.open(snapshot_name(index))
+    except FileNotFoundError:
+        return PieceLoaded(index, offset, 0, b"")
+    try:
+        return PieceLoaded(index, offset, files.size(file), files.read(file, max_bytes, offset))
+    finally:
+        files.close(file)
 
 
 def _sync(files: Files, name: str) -> None:
@@ -219,13 +251,13 @@ def discard_snapshot(files: Files, index: Index) -> None:
         files.remove(unpublished)
 
 
-def set_aside(files: Files, index: Index) -> None:
+def mark_damaged(files: Files, index: Index) -> None:
     """Keep a damaged snapshot from being taken for one; it goes when the next one is published."""
     files.rename(snapshot_name(index), snapshot_name(index) + _DAMAGED)
 
 
 def remove_older_snapshots(files: Files, keep: int) -> None:
-    """Remove all but the newest `keep` published snapshots, and what was set aside."""
+    """Remove all but the newest `keep` published snapshots, and damaged ones."""
     old = [snapshot_name(index) for index in snapshot_indices(files)[keep:]]
     for name in old + [name for name in files.names() if name.endswith(_DAMAGED)]:
         files.remove(name)

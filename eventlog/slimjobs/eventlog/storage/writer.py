@@ -18,6 +18,9 @@ from slimjobs.eventlog.storage.segments import Segment, segment_name
 
 SEGMENT_BYTES: Final = 8 * 1024 * 1024
 
+RESTART_BYTES: Final = batch.HEADER_BYTES
+"""What the batch takes that says that the log begins anew."""
+
 
 class _Spare(NamedTuple):
     """A segment without batches: its file is durable, its space reserved."""
@@ -40,6 +43,7 @@ class LogWriter:
         self._file: int | None = None
         self._capacity = 0
         self._spare: _Spare | None = None
+        self._restarting = False
         if (last := self.segments.last) is not None and scanned.torn is None:
             self._file = files.open_writable(last.name)
             self._capacity = files.size(self._file)
@@ -47,16 +51,19 @@ class LogWriter:
     @property
     def room(self) -> int:
         """How many bytes (as `footprint` counts them) surely find room, in whatever portions they come."""
-        return max(self._left, self._spare.capacity if self._spare else 0)
+        room = max(self._left, self._spare.capacity if self._spare else 0)
+        return max(0, room - RESTART_BYTES) if self._restarting else room
 
     @property
     def ahead(self) -> bool:
         """Whether the next segment is there already."""
         return self._spare is not None
 
-    def reserve(self, size: int, cuts: bool) -> None:
-        """See to it that so many bytes can be written, in a new segment if a suffix is cut; else `NoRoom`."""
-        if not cuts and size <= self._left:
+    def reserve(self, size: int, anew: bool) -> None:
+        """See to it that so many bytes can be written, in a new segment if asked so; else `NoRoom`."""
+        if self._restarting:
+            size += RESTART_BYTES
+        if not anew and size <= self._left:
             return
         if self._spare is None:
             self.preallocate(size)
@@ -81,15 +88,22 @@ class LogWriter:
 
     def truncate_after(self, index: int) -> None:
         """Let the log end at `index`; durable with the next batch, which begins a new segment."""
-        self.start_segment_with(index + 1)
+        self.close_segment()
+        self.next_index = index + 1
 
-    def start_segment_with(self, index: int) -> None:
-        """Write the next batch into a new segment, from this index on."""
-        self._close_segment()
-        self.next_index = index
+    def restart_after(self, index: int) -> None:
+        """Let nothing that was written count; durable with the next batch, which begins a new segment and says so."""
+        self.close_segment()
+        self.segments.supersede()
+        self.next_index = index + 1
+        self._restarting = True
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Write these entries at the end (none: a batch that only says where the log ends); room was reserved."""
+        if self._restarting:
+            self._write_batch(None)
+            if not entries:
+                return
         for run in batch.split(entries):
             self._write_batch(run)
 
@@ -111,7 +125,7 @@ class LogWriter:
         last = self.segments.last
         return self._capacity - last.size if self._file is not None and last is not None else 0
 
-    def _write_batch(self, entries: Sequence[Entry]) -> None:
+    def _write_batch(self, entries: Sequence[Entry] | None) -> None:
         first = self.next_index
         checksum = batch.encode(self._buffer, self._key, entries, first, self.number + 1, self.synced, self._previous)
         if len(self._buffer) > self._left:
@@ -121,7 +135,7 @@ class LogWriter:
         self._files.write(file, self._buffer, segment.size)
         segment.grow(first, segment.size, segment.size + len(self._buffer))
         self.number, self._previous = self.number + 1, checksum
-        self.next_index = first + len(entries)
+        self.next_index = first + len(entries or ())
         if len(self._buffer) > 2 * batch.BATCH_BYTES:
             self._buffer = bytearray()
         return None
@@ -133,15 +147,18 @@ class LogWriter:
         return self._file, last
 
     def _start_spare(self, first: int) -> None:
-        self._close_segment()
+        self.close_segment()
         if self._spare is None:
             raise AssertionError("a batch beyond what was reserved")
         self._file, self._capacity = self._spare.file, self._spare.capacity
-        self.segments.append(Segment(self._spare.sequence, first, 0))
-        self._spare = None
+        self.segments.append(Segment(self._spare.sequence, first, 0, self._restarting))
+        self._spare, self._restarting = None, False
 
-    def _close_segment(self) -> None:
-        """Synced before anything is written to the next one: so a torn segment never has a whole one behind it."""
+    def close_segment(self) -> None:
+        """Go on in a new one, and let go of the room that was reserved in this.
+
+        Synced before anything is written to the next one: so a torn segment never has a whole one behind it.
+        """
         self.sync()
         if self._file is not None:
             file, segment = self._present()

@@ -158,8 +158,17 @@ def check(file: Path | None, as_json: bool) -> None:
 def takes_url(command: _F) -> _F:
     """Give a command the options of every client."""
     command = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, as the service gave it.")(command)
+    return takes_url_alone(command)
+
+
+def takes_url_alone(command: _F) -> _F:
+    """Give a command the option that says where the service is."""
     return click.option(
-        "--url", envvar="SLIMJOBS_URL", default="http://127.0.0.1:5000", show_default=True, help="Where the service is."
+        "--url",
+        envvar="SLIMJOBS_URL",
+        default="http://127.0.0.1:5000",
+        show_default=True,
+        help="Where the service is; the URLs of several nodes, separated by commas, are tried in turn.",
     )(command)
 
 
@@ -208,7 +217,7 @@ def show(run: str, url: str, as_json: bool) -> None:
 @click.option("--follow", "-f", is_flag=True, help="Go on until the attempt ends.")
 @click.option("--tail", type=click.IntRange(min=0), help="Only the last lines.")
 @click.option("--attempt", type=click.IntRange(min=1), help="Which attempt; the latest by default.")
-@click.option("--url", envvar="SLIMJOBS_URL", default="http://127.0.0.1:5000", show_default=True)
+@takes_url_alone
 def logs(run: str, follow: bool, tail: int | None, attempt: int | None, url: str) -> None:
     """Write the output of a run to stdout, byte for byte."""
     from slimjobs.deploy.jobs import show_output
@@ -224,6 +233,46 @@ def delete(run: str, url: str, as_json: bool) -> None:
     from slimjobs.deploy.jobs import delete_run
 
     delete_run(url, run, as_json)
+
+
+# The cluster --------------------------------------------------------------------------------------------------------
+
+
+@slimjobs.group()
+def cluster() -> None:
+    """Look at a running cluster of nodes, and change it."""
+
+
+@cluster.command("status")
+@takes_url
+def cluster_status(url: str, as_json: bool) -> None:
+    """Show the members of the cluster, and who leads (marked with '*').
+
+    Exits with 0 if there is a leader and it is in contact with every member, else with 1; stderr says what is wrong.
+    """
+    from slimjobs.deploy.cluster import show_cluster
+
+    show_cluster(url, as_json)
+
+
+@cluster.command("transfer")
+@click.argument("name", required=False)
+@takes_url
+def cluster_transfer(name: str | None, url: str, as_json: bool) -> None:
+    """Have the node NAME lead, or without one the node that is furthest."""
+    from slimjobs.deploy.cluster import transfer_leadership
+
+    transfer_leadership(url, name, as_json)
+
+
+@cluster.command("remove")
+@click.argument("name")
+@takes_url
+def cluster_remove(name: str, url: str, as_json: bool) -> None:
+    """Remove the node NAME from the cluster, at once: it can come back with an empty directory only."""
+    from slimjobs.deploy.cluster import remove_member
+
+    remove_member(url, name, as_json)
 
 
 # The log ------------------------------------------------------------------------------------------------------------

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import http
 import http.client
 import json
 import urllib.parse
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any, Final
 
 import msgspec
@@ -28,12 +29,19 @@ class Response(msgspec.Struct, frozen=True):
 
 
 class Unreachable(Ended):
-    """Nobody answers at the address."""
+    """Nobody answers at any of the addresses."""
 
-    def __init__(self, url: str, cause: Exception) -> None:
-        super().__init__(
-            Exit.NO, f"no service answers at {url} ({cause}); start one with 'slimjobs serve', or give --url"
-        )
+    def __init__(self, silences: Sequence[_Silence]) -> None:
+        where = ", nor at ".join(f"{each.url} ({each.cause})" for each in silences)
+        super().__init__(Exit.NO, f"no service answers at {where}; start one with 'slimjobs serve', or give --url")
+
+
+class Lost(Ended):
+    """A node took the request, and went before it had answered. `perhaps_done`: it was one that changes something."""
+
+    def __init__(self, url: str, cause: Exception, perhaps_done: bool) -> None:
+        known = "; whether it did what it was asked is not known" if perhaps_done else ""
+        super().__init__(Exit.NO, f"{url} went before it had answered ({cause}){known}")
 
 
 class Refused(Ended):
@@ -53,58 +61,145 @@ class Foreign(Ended):
         super().__init__(Exit.NO, f"what answers at {url} is not slimjobs (it said {status}); give another --url")
 
 
+class _Silence(Exception):
+    """An address that gave no answer. `arrived`: what was asked may be known there all the same."""
+
+    def __init__(self, url: str, cause: Exception, arrived: bool) -> None:
+        super().__init__(url, cause)
+        self.url = url
+        self.cause = cause
+        self.arrived = arrived
+
+
+class _Node(msgspec.Struct, frozen=True):
+    """Where a node is."""
+
+    url: str
+    secure: bool
+    host: str
+    port: int | None
+    path: str
+
+
+class _Request(msgspec.Struct, frozen=True):
+    """What is asked of a node, and for how many seconds it may say nothing."""
+
+    method: str
+    path: str
+    content: bytes | None
+    headers: Mapping[str, str]
+    timeout: float | None
+
+    @property
+    def changes(self) -> bool:
+        return self.method != "GET"
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it does no harm, nor says anything else, if it is done twice."""
+        return not self.changes or "Idempotency-Key" in self.headers
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    """The head of what a node answers; the rest comes on the connection."""
+
+    node: _Node
+    connection: http.client.HTTPConnection
+    response: http.client.HTTPResponse
+
+
 class Client:
-    """The service at a URL."""
+    """The service at a URL, or at those of several nodes, separated by commas.
+
+    The next node is asked where one cannot be reached, or says that nothing was done (503, contract §2), or went
+    before it had answered what may be repeated. One that has answered is asked first from then on.
+    """
 
     def __init__(self, url: str = DEFAULT_URL) -> None:
-        self._host, self._port, self._path = _parts(url)
-        self._kind = http.client.HTTPSConnection if url.startswith("https") else http.client.HTTPConnection
+        self._nodes = [_node(each.strip()) for each in url.split(",")]
         self.url = url.rstrip("/")
 
     def request(
         self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
     ) -> Response:
-        """One request, one answer. Raises `Refused` for 400 and above, `Unreachable`, `Foreign`."""
-        with self._sent(method, path, body, headers or {}) as answer:
-            content = answer.read()
-            if answer.headers.get_content_type() != "application/json":
-                raise Foreign(self.url, answer.status)
-            return Response(answer.status, dict(answer.getheaders()), json.loads(content))
+        """One request, one answer. Raises `Refused` for 400 and above, `Unreachable`, `Lost`, `Foreign`."""
+        content = None if body is None else json.dumps(body).encode()
+        with self._sent(_Request(method, path, content, headers or {}, TIMEOUT_SECONDS)) as answer:
+            read = answer.response.read()
+            if answer.response.headers.get_content_type() != "application/json":
+                raise Foreign(answer.node.url, answer.response.status)
+            return Response(answer.response.status, dict(answer.response.getheaders()), json.loads(read))
 
     def stream(self, path: str) -> Iterator[bytes]:
-        """The output behind a path, as it comes. Raises `Refused`, `Unreachable`, `Foreign`."""
-        with self._sent("GET", path, None, {}, timeout=None) as answer:
-            if INDEX not in answer.headers:
-                raise Foreign(self.url, answer.status)
-            while block := answer.read1(_BLOCK_BYTES):
+        """The output behind a path, as it comes. Raises `Refused`, `Unreachable`, `Lost`, `Foreign`."""
+        with self._sent(_Request("GET", path, None, {}, None)) as answer:
+            if INDEX not in answer.response.headers:
+                raise Foreign(answer.node.url, answer.response.status)
+            while block := answer.response.read1(_BLOCK_BYTES):
                 yield block
 
     @contextmanager
-    def _sent(
-        self, method: str, path: str, body: object, headers: Mapping[str, str], timeout: float | None = TIMEOUT_SECONDS
-    ) -> Iterator[http.client.HTTPResponse]:
-        connection = self._kind(self._host, self._port, timeout=timeout)
+    def _sent(self, request: _Request) -> Iterator[_Answer]:
+        answer = self._first_answer(request)
+        with closing(answer.connection):
+            try:
+                yield answer
+            except (OSError, http.client.HTTPException) as error:
+                raise Lost(answer.node.url, error, request.changes) from error
+
+    def _first_answer(self, request: _Request) -> _Answer:
+        """The answer of the first node that has one."""
+        nothing_done: Refused | None = None
+        silences: list[_Silence] = []
+        for node in tuple(self._nodes):
+            try:
+                answer = _ask(node, request)
+            except Refused as refused:
+                if refused.status != http.HTTPStatus.SERVICE_UNAVAILABLE:
+                    raise
+                nothing_done = refused
+            except _Silence as silence:
+                if silence.arrived and not request.repeatable:
+                    raise Lost(node.url, silence.cause, request.changes) from silence
+                silences.append(silence)
+            else:
+                self._nodes.sort(key=lambda each: each is not node)
+                return answer
+        raise nothing_done or Unreachable(silences)
+
+
+def _ask(node: _Node, request: _Request) -> _Answer:
+    """What one node answers. Raises `Refused`, `Foreign`, `_Silence`."""
+    kind = http.client.HTTPSConnection if node.secure else http.client.HTTPConnection
+    arrived = False
+    with ExitStack() as stack:
+        connection = stack.enter_context(closing(kind(node.host, node.port, timeout=request.timeout)))
         try:
-            content = None if body is None else json.dumps(body).encode()
-            connection.request(method, self._path + path, content, dict(headers))
-            answer = connection.getresponse()
-            if answer.status >= 400:
-                if answer.headers.get_content_type() != "application/problem+json":
-                    raise Foreign(self.url, answer.status)
-                raise Refused(answer.status, json.loads(answer.read()))
-            yield answer
+            connection.connect()
+            arrived = True
+            connection.request(request.method, node.path + request.path, request.content, dict(request.headers))
+            response = connection.getresponse()
+            if response.status >= 400:
+                raise _refusal(node, response)
         except (OSError, http.client.HTTPException) as error:
-            raise Unreachable(self.url, error) from error
-        finally:
-            connection.close()
+            raise _Silence(node.url, error, arrived) from error
+        stack.pop_all()
+        return _Answer(node, connection, response)
 
 
-def _parts(url: str) -> tuple[str, int | None, str]:
-    """Host, port and path of a URL. Raises `Ended`."""
+def _refusal(node: _Node, response: http.client.HTTPResponse) -> Refused | Foreign:
+    if response.headers.get_content_type() != "application/problem+json":
+        return Foreign(node.url, response.status)
+    return Refused(response.status, json.loads(response.read()))
+
+
+def _node(url: str) -> _Node:
+    """The node at a URL. Raises `Ended`."""
     try:
         split = urllib.parse.urlsplit(url)
         if split.scheme in ("http", "https") and split.hostname:
-            return split.hostname, split.port, split.path.rstrip("/")
+            path = split.path.rstrip("/")
+            return _Node(url.rstrip("/"), split.scheme == "https", split.hostname, split.port, path)
     except ValueError:
         pass
     raise Ended(Exit.USAGE, f"--url takes http://HOST:PORT, not '{url}'")

@@ -13,6 +13,7 @@ import click
 from slimjobs.deploy.client import Client, quoted
 from slimjobs.deploy.exits import Ended, Exit
 from slimjobs.deploy.streams import discard_output, tell
+from slimjobs.deploy.tables import print_table
 
 FINAL: Final = frozenset({"Succeeded", "Failed"})
 WAIT_SECONDS: Final = 20
@@ -98,7 +99,7 @@ def list_runs(url: str, name: str, status: str | None, as_json: bool) -> None:
         click.echo(json.dumps(rows))
         return
     columns = ("ID", "STATUS", "POSITION", "QUEUED", "STARTED", "FINISHED", "ATTEMPTS", "REASON")
-    _table(columns, [_columns(row) for row in rows], nothing=f"no runs of '{name}'")
+    print_table(columns, [_columns(row) for row in rows], nothing=f"no runs of '{name}'")
 
 
 def _next_page(headers: Mapping[str, str]) -> str | None:
@@ -117,22 +118,6 @@ def _time(at_ms: int) -> str:
     return "" if at_ms < 0 else datetime.fromtimestamp(at_ms / 1000, UTC).astimezone().strftime("%H:%M:%S")
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], nothing: str) -> None:
-    if not rows:
-        tell(nothing)
-        return
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*header, box=box.SIMPLE_HEAD, pad_edge=False)
-    for row in rows:
-        table.add_row(*row)
-    console = Console(highlight=False, markup=False)
-    console.width = console.width if console.is_terminal else 200
-    console.print(table)
-
-
 def list_definitions(url: str, as_json: bool) -> None:
     """List the definitions with what waits and runs of each."""
     status = Client(url).request("GET", "/jobs/status").body
@@ -143,7 +128,7 @@ def list_definitions(url: str, as_json: bool) -> None:
         (each["Name"], str(each["Queued"]), f"{each['Occupied']} of {each['NumberParallelJob']}", each["Visibility"])
         for each in status["Definitions"]
     ]
-    _table(("NAME", "QUEUED", "SLOTS HELD", "VISIBILITY"), rows, nothing="no definitions")
+    print_table(("NAME", "QUEUED", "SLOTS HELD", "VISIBILITY"), rows, nothing="no definitions")
     for problem in status["Problems"]:
         tell(problem)
 

@@ -5,10 +5,8 @@ directory (lock) -> log and snapshot -> state -> machine -> disk thread -> runne
 
 from __future__ import annotations
 
-import os
 import resource
 import sys
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -24,7 +22,7 @@ from slimjobs.core.node.configuring import propose_forever
 from slimjobs.core.node.opening import open_machine
 from slimjobs.core.node.program import Node
 from slimjobs.core.orchestrators.process import RunnerSettings, open_runner
-from slimjobs.eventlog.storage.files import DirectoryOnDisk
+from slimjobs.deploy.directory import LOCK_WAIT_SECONDS, usable
 from slimjobs.eventlog.storage.retention import Retention
 from slimjobs.eventlog.storage.store import StorageOptions
 from slimjobs.http.application import create_app
@@ -39,16 +37,6 @@ DESCRIPTORS_KEPT: Final = 256
 """For the log, the runner's jobs and their outputs, and connections that are being turned away."""
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger("slimjobs")
-
-LOCK_WAIT_SECONDS: Final = 3.0
-
-
-class DirectoryUnusable(Exception):
-    """The directory cannot be made or written; the message is for the person who chose it."""
-
-    def __init__(self, directory: Path, reason: str) -> None:
-        super().__init__(f"SlimData__Directory: {directory} cannot be used: {reason}")
-        self.directory = directory
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -75,7 +63,7 @@ async def run_node(
     listeners = await listen(settings.http_host, settings.http_port)
     running = Running(_url(settings, port_of(listeners)), trio.Event(), trio.Event())
     async with (
-        open_machine(_files(settings), storage_options(settings), machine_settings(settings)) as opened,
+        open_machine(usable(settings.directory), storage_options(settings), machine_settings(settings)) as opened,
         open_runner(settings.directory / "runner", runner_settings(settings), lock_fd=opened.lock_fd) as runner,
         trio.open_nursery() as nursery,
     ):
@@ -100,22 +88,8 @@ def _url(settings: Settings, port: int) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def _files(settings: Settings) -> DirectoryOnDisk:
-    """The directory, made if it is missing. Raises `DirectoryUnusable`."""
-    files = DirectoryOnDisk(settings.directory)
-    try:
-        files.prepare()
-    except OSError as error:
-        raise DirectoryUnusable(settings.directory, error.strerror or str(error)) from error
-    if not os.access(settings.directory, os.R_OK | os.W_OK | os.X_OK):
-        raise DirectoryUnusable(settings.directory, "it may not be written by this user")
-    return files
-
-
 def storage_options(settings: Settings) -> StorageOptions:
-    """The settings that are the log's. A node that was killed may leave its guard behind for a moment, which ends what
-    ran and lets go of the directory then; that is waited for.
-    """
+    """The settings that are the log's."""
     return StorageOptions(
         retention=Retention(settings.retention_days, settings.retention_bytes), lock_wait_seconds=LOCK_WAIT_SECONDS
     )

@@ -20,9 +20,10 @@ from slimjobs.core.configuration.place import find_place
 from slimjobs.core.configuration.settings import Settings, read_settings
 from slimjobs.deploy.assembly import Running, run_node
 from slimjobs.deploy.client import Client
+from slimjobs.deploy.ending import stop_on_signal, telling_why
 from slimjobs.deploy.exits import Ended, Exit
 from slimjobs.deploy.messages import configure_messages
-from slimjobs.deploy.serve import readable_configuration, stop_on_signal, telling_why
+from slimjobs.deploy.serve import EXITS, readable_configuration
 from slimjobs.deploy.streams import tell
 from slimjobs.http.server import AddressUnavailable, listen
 
@@ -48,7 +49,7 @@ Answered = TypeVar("Answered")
 
 def demonstrate(directory: Path, port: int, exit_when_done: bool) -> None:
     """Run the demonstration, in the foreground. Raises `Ended` with 1 if a run failed."""
-    with telling_why():
+    with telling_why(EXITS):
         trio.run(_demonstrate, directory, port, exit_when_done)
 
 

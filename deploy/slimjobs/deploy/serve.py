@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Final
 
 import structlog
@@ -14,7 +12,9 @@ import trio
 from slimjobs.core.configuration.settings import Orchestrator, Settings
 from slimjobs.core.configuration.source import ConfigurationSource
 from slimjobs.core.orchestrators.process import DamagedObject
-from slimjobs.deploy.assembly import DirectoryUnusable, Running, run_node
+from slimjobs.deploy.assembly import Running, run_node
+from slimjobs.deploy.directory import DirectoryUnusable
+from slimjobs.deploy.ending import stop_on_signal, telling_why
 from slimjobs.deploy.exits import Ended, Exit
 from slimjobs.deploy.messages import configure_messages
 from slimjobs.eventlog.storage.errors import DirectoryTaken, NewerFormat, StorageError
@@ -29,7 +29,7 @@ def serve_until_stopped(settings: Settings) -> None:
     """Run a node until SIGTERM or SIGINT. Raises `Ended` where it cannot start, or cannot go on."""
     configure_messages(settings.log_level, settings.log_format)
     source = readable_configuration(settings)
-    with telling_why():
+    with telling_why(EXITS):
         trio.run(_serve, settings, source)
 
 
@@ -63,36 +63,6 @@ EXITS: Final[Mapping[type[BaseException], Exit]] = {
 }
 
 
-@contextmanager
-def telling_why() -> Iterator[None]:
-    """What keeps a node from starting or going on, as the message and the exit code that the contract gives it.
-
-    Nurseries wrap what ends them into groups; here it is taken out again. What is not expected passes as it is.
-    """
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        causes = list(_leaves(group))
-        if all(isinstance(cause, Ended | BrokenPipeError) for cause in causes):
-            raise causes[0] from None
-        codes = [_exit_of(cause) for cause in causes]
-        if None in codes:
-            raise
-        raise Ended(next(code for code in codes if code is not None), *map(str, causes)) from None
-
-
-def _exit_of(cause: BaseException) -> Exit | None:
-    return next((code for kind, code in EXITS.items() if isinstance(cause, kind)), None)
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for each in group.exceptions:
-        if isinstance(each, BaseExceptionGroup):
-            yield from _leaves(each)
-        else:
-            yield each
-
-
 async def _serve(settings: Settings, source: ConfigurationSource) -> None:
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
@@ -112,14 +82,3 @@ async def _tell_when_ready(running: Running, settings: Settings) -> None:
         directory=str(settings.directory),
         orchestrator=str(settings.orchestrator),
     )
-
-
-async def stop_on_signal(stop: trio.Event) -> None:
-    """Set `stop` at the first SIGTERM or SIGINT; at the second, end at once."""
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        received: AsyncIterator[int] = signals
-        async for number in received:
-            if stop.is_set():
-                raise Ended(Exit.NO, f"a second {signal.Signals(number).name}: ended at once")
-            _log.info("stopping", signal=signal.Signals(number).name)
-            stop.set()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+from typing import Literal
+
 import pytest
 import trio
+import trio.abc
 import trio.testing
 
 from slimjobs.eventlog.transport.greeting import PeerLost, PeerMet
@@ -168,3 +172,53 @@ async def test_cancellation_ends_everything_promptly_even_while_a_peer_does_not_
             await b.got(1)
             begun = trio.current_time()
     assert trio.current_time() - begun < 0.5
+
+
+Resolved = tuple[Literal[socket.AddressFamily.AF_INET], socket.SocketKind, int, str, tuple[str, int]]
+Resolved6 = tuple[
+    Literal[socket.AddressFamily.AF_INET6],
+    socket.SocketKind,
+    int,
+    str,
+    tuple[str, int, int, int] | tuple[int, bytes],
+]
+
+
+class Directory(trio.abc.HostnameResolver):
+    """Resolves names as it is told, and remembers what it was asked."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.asked: list[str] = []
+
+    async def getaddrinfo(
+        self,
+        host: bytes | None,
+        port: bytes | str | int | None,
+        family: int = 0,
+        type: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+    ) -> list[Resolved | Resolved6]:
+        assert host is not None
+        self.asked.append(host.decode())
+        return [(socket.AddressFamily.AF_INET, socket.SOCK_STREAM, 6, "", (self.address, int(port or 0)))]
+
+    async def getnameinfo(self, sockaddr: object, flags: int) -> tuple[str, str]:
+        raise NotImplementedError
+
+
+async def test_a_host_is_resolved_at_each_dial_so_that_a_peer_that_moves_is_found() -> None:
+    here, there = await place("a"), await place("b")
+    addresses = [here.address, PeerAddress("b", "b.jobs", there.address.port)]
+    a, b, moved = Talker("a", 1, addresses), Talker("b", 2, addresses), Talker("b", 3, addresses)
+    directory = Directory("127.0.0.1")
+    trio.socket.set_custom_hostname_resolver(directory)
+    with trio.fail_after(5):
+        async with running((a, here.listeners)):
+            async with running((b, there.listeners)):
+                await a.met(b)
+            directory.address = "127.0.0.2"
+            async with running((moved, await listen("127.0.0.2", there.address.port))):
+                await a.met(moved)
+    assert directory.asked.count("b.jobs") >= 2

@@ -11,6 +11,7 @@ import os
 import ssl
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 import trio
@@ -118,7 +119,13 @@ class Link:
         self.frames.feed(chunk)
 
     async def _receive(self) -> bytes:
-        return bytes(await self._stream.receive_some(READ_BYTES))
+        if not self._direct:
+            return bytes(await self._stream.receive_some(READ_BYTES))
+        # Straight to the wait: after a delivery there is rarely more, so a stream's first try would be in vain.
+        while True:
+            await trio.lowlevel.wait_readable(self._socket)
+            with suppress(BlockingIOError):
+                return os.read(self._socket.fileno(), READ_BYTES)
 
     def close(self) -> None:
         """End it now; whoever waits for it is told. Harmless when it has ended."""

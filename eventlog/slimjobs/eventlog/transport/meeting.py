@@ -63,7 +63,7 @@ class Doorkeeper:
             await link.say(_framed(self._greeting()))
             answer = await _hear(link)
             if isinstance(answer, str):
-                raise Refused(f"it refuses: {answer}")
+                raise Refused(f"it says {answer!r}")
             if reason := self._objection(answer, certificate, judge):
                 raise Refused(reason, answer.name)
         return link, answer

@@ -7,7 +7,17 @@ from collections import deque
 import msgspec
 
 from slimjobs.core.machine.outputs import SaveSnapshot
-from slimjobs.eventlog.raft import Entry, HardState, Index, Membership, NodeId, Start, Term
+from slimjobs.eventlog.raft import (
+    Entry,
+    EntryKind,
+    HardState,
+    Index,
+    Membership,
+    NodeId,
+    Start,
+    Term,
+    decode_membership,
+)
 from slimjobs.eventlog.storage.batch import footprint
 from slimjobs.eventlog.storage.requests import (
     DiscardSnapshot,
@@ -74,6 +84,8 @@ class SimulatedDisk:
             case DiscardSnapshot():
                 self._written = None
                 return None
+            case other:
+                raise AssertionError(f"a lone node asks for {other}")
 
     def grow(self, room: int) -> Room:
         """Somebody made room, or took it."""
@@ -87,24 +99,33 @@ class SimulatedDisk:
         self.pending.clear()
         self._written = None
 
+    @property
+    def blank(self) -> bool:
+        """Whether nothing was ever written."""
+        return not self.history
+
     def start(self, seed: int) -> tuple[Start, State]:
         """What a node finds here when it starts."""
         snapshot = self.published
         at = snapshot.header.index if snapshot is not None else Index(0)
         terms: list[tuple[Index, Term]] = []
+        configurations: list[tuple[Index, Membership]] = []
         for index, entry in self._log.items():
             if not terms or terms[-1][1] != entry.term:
                 terms.append((index, entry.term))
+            if entry.kind is EntryKind.CONFIGURATION:
+                configurations.append((index, decode_membership(entry.payload)))
         start = Start(
             id=NODE,
             seed=seed,
-            membership=Membership((NODE,)),
+            membership=snapshot.header.membership if snapshot is not None else Membership(),
             hard_state=self._hard_state,
             snapshot_index=at,
             snapshot_term=snapshot.header.term if snapshot is not None else Term(0),
             first_index=min(self._log, default=Index(at + 1)),
             last_index=max(self._log, default=at),
             terms=terms,
+            configurations=configurations,
             commit=at,
         )
         return start, restore(snapshot.frames) if snapshot is not None else State()

@@ -227,7 +227,7 @@ def test_writes_return_by_themselves_when_there_is_room_again() -> None:
 
 
 def test_a_new_node_founds_its_cluster_when_there_is_room_for_it() -> None:
-    world = World(DEFINITIONS, room=100)
+    world = World(DEFINITIONS, room=200)
     world.settle_node()
     assert world.machine.state.cluster == ""
     world.turn(world.disk.grow(10 * HEADROOM_BYTES))

@@ -25,7 +25,7 @@ from slimjobs.core.machine.inputs import (
     Token,
 )
 from slimjobs.core.machine.machine import Machine
-from slimjobs.core.machine.outputs import Answer, Observe, SaveSnapshot, Send, StartEffect, WakeAt
+from slimjobs.core.machine.outputs import Answer, Observe, SaveSnapshot, Send, StartEffect, Stop, Tell, WakeAt
 from slimjobs.core.machine.queries import ListRuns, Query, ShowRun
 from slimjobs.core.machine.settings import MachineSettings
 from slimjobs.core.orchestrators.ports import Effect, Outcome, Unavailable
@@ -91,7 +91,7 @@ class World:
         """Start a node from what is durable; its configuration is proposed as after every start."""
         self.life += 1
         start, state = self.disk.start(seed=self.life)
-        self.machine = Machine(start, state, self.disk.room, FOUNDING_ID, self.settings)
+        self.machine = Machine(start, state, self.disk.room, FOUNDING_ID, self.settings, self.disk.blank)
         self.turn(Started())
         declared = {name: Declared(each, Source.CONFIGURATION) for name, each in self.definitions.items()}
         self.call(Configure(declared))
@@ -113,14 +113,17 @@ class World:
                 case StartEffect(effect_id, effect):
                     self.in_flight.append(InFlight(self.life, effect_id, effect))
                 case Observe(watch):
+                    assert watch is not None, "a lone voter leads on"
                     self.orchestrator.begin_watch(watch)
                 case SaveSnapshot():
                     if (refused := self.disk.write(output)) is not None:
                         self.turn(refused)
                 case WakeAt(monotonic_ns):
                     self.wake_at = monotonic_ns
-                case Send():
-                    raise AssertionError("a lone voter has nobody to send to")
+                case Tell():
+                    pass
+                case Send() | Stop():
+                    raise AssertionError(f"a lone voter has no use for {output}")
                 case _:
                     self.disk.take(output)
 

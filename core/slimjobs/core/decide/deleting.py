@@ -21,6 +21,8 @@ def decide_deletion(state: State, command: DeleteRun, observed: Collection[str])
     if (hidden := private_to_outsiders(state, command.job, command.internal)) is not None:
         return hidden
     if state.job_of(command.run) != command.job:
+        if command.repeated and _was_deleted(state, command):
+            return Decision(Deleted(promised=command.run not in state.deleted))
         return unknown_run(state, command.job, command.run)
     events: tuple[Event, ...] = (RunDeleted(command.run),)
     active = state.active.get(command.run)
@@ -29,6 +31,12 @@ def decide_deletion(state: State, command: DeleteRun, observed: Collection[str])
         events += admit_next(state, queue, observed, queue.free + 1)
     left = state.left_queue(command.run)
     return Decision(Deleted(promised=left is None or not left.uid), events)
+
+
+# The command may be its own predecessor, whose answer was lost.
+def _was_deleted(state: State, command: DeleteRun) -> bool:
+    departure = departure_of(state, command.run)
+    return departure is not None and departure.job == command.job and departure.deleted
 
 
 def unknown_run(state: State, job: str, run: RunId) -> UnknownRun:

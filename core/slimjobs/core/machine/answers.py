@@ -9,41 +9,56 @@ the disk or the quorum is silent is told what is certain then, which for a resul
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
-from slimjobs.core.decide.commands import Accepted, Configured, Deleted, Result
-from slimjobs.core.decide.refusals import NoLeader, OutcomeUnknown, Refusal
-from slimjobs.core.machine.inputs import Token
-from slimjobs.core.machine.outputs import Answer
-from slimjobs.core.machine.queries import View
-from slimjobs.eventlog.raft.types import Index
+from slimjobs.core.machine.outbox import Outbox
+from slimjobs.core.machine.requests import Request, Value, told_too_late
+from slimjobs.eventlog.raft.types import Index, Term
 
 
-class _Held(msgspec.Struct, frozen=True):
-    until_ns: int
-    answer: Answer
-    barrier: int = 0
+class _Promise(msgspec.Struct, frozen=True):
+    """A result, once the entry of that index and term is committed."""
+
+    request: Request
+    index: Index
+    term: Term
+    value: Value
+
+
+class _Read(msgspec.Struct, frozen=True):
+    request: Request
+    index: Index
+    barrier: int
+    value: Value
 
 
 class Answers:
     """What is held back, in the order in which it will be given. A *barrier* numbers a quorum's confirmation."""
 
-    def __init__(self) -> None:
-        self._results: deque[_Held] = deque()
-        self._reads: deque[_Held] = deque()
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._promises: deque[_Promise] = deque()
+        self._doubtful: list[_Promise] = []
+        self._reads: deque[_Read] = deque()
         self._barrier = 1
         self._used = False
         self._confirmed = 0
 
-    def promise(self, token: Token, index: Index, result: Result, until_ns: int) -> None:
-        """Give this once the record at the index is committed."""
-        self._results.append(_Held(until_ns, Answer(token, index, result)))
+    def promise(self, request: Request, index: Index, term: Term, value: Value) -> None:
+        """Give this once the entry at the index is committed."""
+        self._promises.append(_Promise(request, index, term, value))
 
-    def hold(self, token: Token, index: Index, value: Result | View | Refusal, until_ns: int) -> None:
+    def hold(self, request: Request, index: Index, value: Value) -> None:
         """Give this once everything up to the index is committed and the next barrier is confirmed."""
-        self._reads.append(_Held(until_ns, Answer(token, index, value), self.next_barrier()))
+        self._reads.append(_Read(request, index, self.next_barrier(), value))
+
+    def hold_stale(self, request: Request, index: Index, value: Value) -> None:
+        """Give this once everything up to the index is committed, confirmed by nobody."""
+        self._reads.append(_Read(request, index, 0, value))
+
+    # Barriers -------------------------------------------------------------------------------------------------------
 
     def next_barrier(self) -> int:
         """The barrier that will be asked for at the end of this call of the machine."""
@@ -66,29 +81,58 @@ class Answers:
         """Whether this barrier is confirmed."""
         return barrier <= self._confirmed
 
-    def due(self, committed: Index) -> Iterator[Answer]:
-        """The answers that may be given now."""
-        while self._results and self._results[0].answer.index <= committed:
-            yield self._results.popleft().answer
-        while self._reads and self._reads[0].barrier <= self._confirmed and self._reads[0].answer.index <= committed:
-            yield self._reads.popleft().answer
+    # What becomes of them -------------------------------------------------------------------------------------------
 
-    def overdue(self, committed: Index, now_ns: int) -> Iterator[Answer]:
-        """What those are told whose patience is over."""
-        for held in (self._results, self._reads):
-            while held and held[0].until_ns <= now_ns:
-                yield _uncertain(held.popleft().answer, committed)
+    def give_due(self, committed: Index, term_at: Callable[[Index], Term | None]) -> list[Request]:
+        """Give what may be given now; the requests that surely came to nothing, to be decided again."""
+        while self._promises and self._promises[0].index <= committed:
+            promise = self._promises.popleft()
+            self._outbox.answer(promise.request.token, promise.index, promise.value)
+        while self._reads and self._reads[0].barrier <= self._confirmed and self._reads[0].index <= committed:
+            read = self._reads.popleft()
+            self._outbox.answer(read.request.token, read.index, read.value)
+        return list(self._settle_doubts(committed, term_at)) if self._doubtful else []
+
+    # Cut from this log is not gone: a later leader may have the entry and commit it (Raft, figure 8). Only what is
+    # committed in its place shows that it never will be.
+    def _settle_doubts(self, committed: Index, term_at: Callable[[Index], Term | None]) -> Iterator[Request]:
+        doubtful, self._doubtful = self._doubtful, []
+        for promise in doubtful:
+            term = term_at(promise.index) if promise.index <= committed else None
+            if term is None:
+                self._doubtful.append(promise)
+            elif term == promise.term:
+                self._outbox.answer(promise.request.token, promise.index, promise.value)
+            else:
+                yield promise.request
+
+    def lose_leadership(self) -> list[Request]:
+        """This node leads no more: what was promised may still come true; the reads given are to be asked again."""
+        self._doubtful += self._promises
+        self._promises.clear()
+        reads = [read.request for read in self._reads]
+        self._reads.clear()
+        self._used = False
+        return reads
+
+    def refuse_overdue(self, committed: Index, now_ns: int) -> None:
+        """Tell those whose patience is over."""
+        while self._promises and self._promises[0].request.until_ns <= now_ns:
+            self._doubt(self._promises.popleft(), committed)
+        while self._reads and self._reads[0].request.until_ns <= now_ns:
+            request = self._reads.popleft().request
+            self._outbox.answer(request.token, committed, told_too_late(request, "the log does not answer"))
+        if self._doubtful:
+            late = [promise for promise in self._doubtful if promise.request.until_ns <= now_ns]
+            self._doubtful = [promise for promise in self._doubtful if promise.request.until_ns > now_ns]
+            for promise in late:
+                self._doubt(promise, committed)
+
+    def _doubt(self, promise: _Promise, committed: Index) -> None:
+        request = msgspec.structs.replace(promise.request, passed_on=True)
+        self._outbox.answer(request.token, committed, told_too_late(request))
 
     def deadlines(self) -> Iterator[int]:
         """When the patience of the next ones is over."""
-        return (held[0].until_ns for held in (self._results, self._reads) if held)
-
-
-def _uncertain(answer: Answer, committed: Index) -> Answer:
-    match answer.value:
-        case Accepted(runs):
-            return Answer(answer.token, committed, OutcomeUnknown(runs))
-        case Deleted() | Configured():
-            return Answer(answer.token, committed, OutcomeUnknown())
-        case _:
-            return Answer(answer.token, committed, NoLeader("the log does not answer"))
+        yield from (held[0].request.until_ns for held in (self._promises, self._reads) if held)
+        yield from (promise.request.until_ns for promise in self._doubtful)

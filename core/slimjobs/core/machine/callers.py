@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable
 
 import msgspec
 
-from slimjobs.core.decide.commands import Command, Configure, Deleted, DeleteRun, Result, Trigger
+from slimjobs.core.decide.commands import (
+    Command,
+    Configure,
+    Deleted,
+    DeleteRun,
+    RemoveMember,
+    TransferLeadership,
+    Trigger,
+)
 from slimjobs.core.decide.configuring import decide_configuration
 from slimjobs.core.decide.decision import Decision
 from slimjobs.core.decide.deleting import decide_deletion
@@ -15,57 +23,84 @@ from slimjobs.core.decide.refusals import NoLeader, NoRoom, OutcomeUnknown, Refu
 from slimjobs.core.decide.triggering import decide_trigger
 from slimjobs.core.machine.answers import Answers
 from slimjobs.core.machine.inputs import Asked, Called, Now, Token
-from slimjobs.core.machine.journal import Journal
-from slimjobs.core.machine.outputs import Answer
-from slimjobs.core.machine.queries import Query, ShowRun, View
+from slimjobs.core.machine.journal import Applied, Journal
+from slimjobs.core.machine.letters import Forwarded
+from slimjobs.core.machine.members import Members
+from slimjobs.core.machine.outbox import Outbox
+from slimjobs.core.machine.queries import Query, ShowCluster, ShowRun
 from slimjobs.core.machine.reading import read
+from slimjobs.core.machine.requests import Request, Value, asked_again, told_too_late
 from slimjobs.core.machine.settings import MachineSettings
 from slimjobs.core.machine.waits import Waits
 from slimjobs.core.supervisor.supervisor import Supervisor
 from slimjobs.eventlog.events.runs import RunId
-from slimjobs.eventlog.raft import Index
+from slimjobs.eventlog.raft import NodeId
 from slimjobs.projections.listing import status_of
 from slimjobs.projections.views import RunDetail, RunStatus, Why, WhyKind
 
 WAITING_AT_MOST = 10_000
 
 _FINAL = frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED})
-
-
-class _Waiting(msgspec.Struct, frozen=True):
-    until_ns: int
-    said: Called | Asked
+_NO_NEW_WORK = DeleteRun | RemoveMember
 
 
 class _StatusWait(msgspec.Struct, frozen=True):
+    request: Request
     query: ShowRun
     status: RunStatus
 
 
-class Callers:
-    """Everybody who has asked this node for something and has not been answered yet."""
+class _DeletionWait(msgspec.Struct, frozen=True):
+    request: Request
+    applied: Applied
 
-    def __init__(self, journal: Journal, supervisor: Supervisor, settings: MachineSettings) -> None:
-        self.answers = Answers()
+
+class Callers:
+    """Everybody who has asked this node for something and has neither been answered nor been passed on."""
+
+    def __init__(
+        self, journal: Journal, supervisor: Supervisor, members: Members, outbox: Outbox, settings: MachineSettings
+    ) -> None:
+        self.answers = Answers(outbox)
         self.problems: tuple[str, ...] = ()
+        self.waiting: deque[Request] = deque()
         self._journal = journal
         self._supervisor = supervisor
+        self._members = members
+        self._outbox = outbox
         self._settings = settings
-        self._waiting: deque[_Waiting] = deque()
         self._status_waits: Waits[_StatusWait] = Waits()
-        self._deletion_waits: Waits[Index] = Waits()
+        self._deletion_waits: Waits[_DeletionWait] = Waits()
 
-    def ask(self, said: Called | Asked, now: Now) -> Answer | None:
-        """Let a caller wait for its turn, or give the answer that too many do."""
-        if len(self._waiting) >= WAITING_AT_MOST:
-            return Answer(said.token, self._journal.committed, NoLeader("too many requests wait"))
-        self._waiting.append(_Waiting(self._patience(now), said))
-        return None
+    def ask(self, said: Called | Asked, now: Now) -> None:
+        """Let a caller wait for its turn, or tell it that too many do."""
+        if len(self.waiting) >= WAITING_AT_MOST:
+            self._outbox.answer(said.token, self._journal.committed, NoLeader("too many requests wait"))
+        else:
+            self.waiting.append(Request(said, self._patience(now)))
+
+    def ask_for_guest(self, letter: Forwarded, now: Now) -> None:
+        """The same for a caller of another node; what waits here already is not taken twice."""
+        token = self._outbox.welcome(letter.sender, letter.token)
+        if token is not None:
+            said, cause = letter.said, letter.cause
+            self.ask(Called(token, said, cause) if isinstance(said, Command) else Asked(token, said), now)
+
+    def ask_again(self, requests: Iterable[Request]) -> None:
+        """Let these wait once more, before all others."""
+        self.waiting.extendleft(reversed(list(requests)))
 
     def abandon(self, token: Token) -> None:
         """A caller has gone."""
         self._status_waits.drop(token)
         self._deletion_waits.drop(token)
+
+    def abandon_guest(self, sender: NodeId, guest_token: int) -> None:
+        """A caller of another node has gone."""
+        token = self._outbox.guest(sender, guest_token)
+        if token is not None and (token in self._status_waits or token in self._deletion_waits):
+            self.abandon(token)
+            self._outbox.dismiss(token)
 
     def _patience(self, now: Now) -> int:
         return now.monotonic_ns + int(self._settings.patience_seconds * 1e9)
@@ -77,38 +112,43 @@ class Callers:
 
         One that finds no room only because the disk is behind waits for it, and those that came later with it.
         """
-        while self._waiting:
-            waiting = self._waiting[0]
-            said = waiting.said
+        while self.waiting:
+            request = self.waiting[0]
+            said = request.said
             if isinstance(said, Asked):
-                self._read(said.token, said.query, dependencies_seen, now)
-            elif not self._decide(said, dependencies_seen, now, waiting.until_ns):
+                self._read(request, said.query, dependencies_seen, now, stale=said.stale)
+            elif not self._decide(request, said, dependencies_seen, now):
                 return
-            self._waiting.popleft()
+            self.waiting.popleft()
 
-    def _decide(self, called: Called, dependencies_seen: Collection[str], now: Now, until_ns: int) -> bool:
+    def _decide(self, request: Request, called: Called, dependencies_seen: Collection[str], now: Now) -> bool:
         """Decide a command; False if it has to wait for the disk."""
         command = called.command
+        if isinstance(command, TransferLeadership):  # at once: held, it would be asked of the next leader too
+            self._outbox.answer(request.token, self._journal.committed, self._members.transfer(command.to))
+            return True
         decision = self._decision(command, dependencies_seen, now)
         if not isinstance(decision, Decision):
-            self._hold(called.token, decision, until_ns)
+            self._hold(request, decision)
             return True
         if not decision.events:
-            self._hold(called.token, decision.result, until_ns)
+            self._hold(request, decision.result)
             return True
-        new_work = not isinstance(command, DeleteRun)
+        new_work = not isinstance(command, _NO_NEW_WORK)
         applied = self._journal.append(decision.events, called.cause, now.wall_ms, new_work=new_work)
         if applied is None and self._journal.waits_for_disk:
             return False
         if applied is None:
-            self._hold(called.token, NoRoom(), until_ns)
+            self._hold(request, NoRoom())
         elif isinstance(command, DeleteRun) and decision.result == Deleted(promised=False):
-            self._deletion_waits.add(called.token, command.run, until_ns, applied.index)
+            self._deletion_waits.add(request.token, command.run, request.until_ns, _DeletionWait(request, applied))
         else:
-            self.answers.promise(called.token, applied.index, decision.result, until_ns)
+            self.answers.promise(request, applied.index, applied.term, decision.result)
         return True
 
-    def _decision(self, command: Command, dependencies_seen: Collection[str], now: Now) -> Decision | Refusal:
+    def _decision(
+        self, command: Trigger | DeleteRun | Configure | RemoveMember, dependencies_seen: Collection[str], now: Now
+    ) -> Decision | Refusal:
         state = self._journal.state
         match command:
             case Trigger():
@@ -118,21 +158,35 @@ class Callers:
                 return decide_deletion(state, command, dependencies_seen)
             case Configure():
                 return decide_configuration(state, command, dependencies_seen)
+            case RemoveMember(name):
+                return self._members.decide_removal(name)
 
-    def _hold(self, token: Token, value: Result | View | Refusal, until_ns: int) -> None:
-        self.answers.hold(token, self._journal.last_index, value, until_ns)
+    def _hold(self, request: Request, value: Value) -> None:
+        self.answers.hold(request, self._journal.last_index, value)
 
-    def _read(self, token: Token, query: Query, dependencies_seen: Collection[str], now: Now) -> None:
-        view = read(self._journal.state, query, dependencies_seen, self._known_problems())
+    def _read(
+        self, request: Request, query: Query, dependencies_seen: Collection[str], now: Now, *, stale: bool
+    ) -> None:
+        view = self._view(query, dependencies_seen)
         if isinstance(query, ShowRun) and isinstance(view, RunDetail):
             view = self._with_trouble(query.run, view)
             if query.wait_seconds > 0 and view.row.status not in _FINAL:
                 until = now.monotonic_ns + int(query.wait_seconds * 1e9)
-                self._status_waits.add(token, query.run, until, _StatusWait(query, view.row.status))
+                self._status_waits.add(request.token, query.run, until, _StatusWait(request, query, view.row.status))
                 return
-        self._hold(token, view, self._patience(now))
+        fresh = Request(request.said, self._patience(now), request.passed_on)
+        if stale:
+            self.answers.hold_stale(fresh, self._journal.last_index, view)
+        else:
+            self._hold(fresh, view)
 
-    def _known_problems(self) -> tuple[str, ...]:
+    def _view(self, query: Query, dependencies_seen: Collection[str]) -> Value:
+        if isinstance(query, ShowCluster):
+            return self._members.view()
+        return read(self._journal.state, query, dependencies_seen, self.known_problems())
+
+    def known_problems(self) -> tuple[str, ...]:
+        """What is wrong with this node's configuration, or with what it sees of the orchestrator."""
         trouble = self._supervisor.mirror.trouble
         return (*self.problems, f"The orchestrator cannot be seen: {trouble}") if trouble else self.problems
 
@@ -156,28 +210,50 @@ class Callers:
 
     def _end_status_wait(self, token: Token, wait: _StatusWait, seen: Collection[str], now: Now) -> None:
         self._status_waits.drop(token)
-        self._read(token, msgspec.structs.replace(wait.query, wait_seconds=0.0), seen, now)
+        query = msgspec.structs.replace(wait.query, wait_seconds=0.0)
+        self._read(Request(Asked(token, query), wait.request.until_ns), query, seen, now, stale=False)
 
-    def settle_deletions(self, committed: Index, now: Now) -> Iterator[Answer]:
+    def settle_deletions(self, now: Now) -> None:
         """Answer those who waited for a deletion that the orchestrator has taken on, and those whose time is over."""
-        for token, run, index in self._deletion_waits.all():
-            if index <= committed and self._supervisor.deletion_accepted(run):
-                self._deletion_waits.drop(token)
-                yield Answer(token, index, Deleted(promised=True))
-        for token, run, index in self._deletion_waits.overdue(now.monotonic_ns):
-            self._deletion_waits.drop(token)
-            if index <= committed:
-                yield Answer(token, index, Deleted(promised=False))
-            else:
-                yield Answer(token, committed, OutcomeUnknown((run,)))
+        if not self._deletion_waits:
+            return
+        for token, run, wait in self._deletion_waits.all():
+            if self._journal.is_committed(wait.applied) and self._supervisor.deletion_accepted(run):
+                self._end_deletion_wait(token, wait, Deleted(promised=True))
+        for token, run, wait in self._deletion_waits.overdue(now.monotonic_ns):
+            done = self._journal.is_committed(wait.applied)
+            self._end_deletion_wait(token, wait, Deleted(promised=False) if done else OutcomeUnknown((run,)))
 
-    def refuse_impatient(self, now: Now) -> Iterator[Answer]:
-        """Refuse those whose turn has not come in time: surely nothing was done for them. Nor does anybody wait longer
-        for what was decided but does not commit."""
+    def _end_deletion_wait(self, token: Token, wait: _DeletionWait, value: Value) -> None:
+        self._deletion_waits.drop(token)
+        self._outbox.answer(token, wait.applied.index, value)
+
+    # The end of it --------------------------------------------------------------------------------------------------
+
+    def lose_leadership(self) -> None:
+        """It leads no more: what waits is for another to do. Deletions under way stay until their time is over."""
+        self.ask_again(asked_again(wait.request) for _, _, wait in self._status_waits.clear())
+        self.ask_again(self.answers.lose_leadership())
+
+    def turn_guests_away(self) -> None:
+        """As a follower: callers of other nodes are told that this one does not lead."""
+        guests = [request for request in self.waiting if self._outbox.is_guest(request.token)]
+        if guests:
+            self.waiting = deque(request for request in self.waiting if not self._outbox.is_guest(request.token))
+        for guest in guests:
+            self._outbox.turn_away(guest.token)
+
+    def give_due(self) -> None:
+        """Give the answers that may be given now; what surely came to nothing waits again."""
+        self.ask_again(self.answers.give_due(self._journal.committed, self._journal.term_at))
+
+    def refuse_impatient(self, now: Now) -> None:
+        """Refuse those whose turn has not come in time. Nor does anybody wait longer for what does not commit."""
         committed = self._journal.committed
-        while self._waiting and self._waiting[0].until_ns <= now.monotonic_ns:
-            yield Answer(self._waiting.popleft().said.token, committed, NoLeader())
-        yield from self.answers.overdue(committed, now.monotonic_ns)
+        while self.waiting and self.waiting[0].until_ns <= now.monotonic_ns:
+            request = self.waiting.popleft()
+            self._outbox.answer(request.token, committed, told_too_late(request, self._members.why_no_service()))
+        self.answers.refuse_overdue(committed, now.monotonic_ns)
 
     def next_deadline_ns(self) -> int | None:
         """When the next caller's time is over."""
@@ -186,6 +262,6 @@ class Callers:
             *self._deletion_waits.deadlines(),
             *self.answers.deadlines(),
         ]
-        if self._waiting:
-            deadlines.append(self._waiting[0].until_ns)
+        if self.waiting:
+            deadlines.append(self.waiting[0].until_ns)
         return min(deadlines, default=None)

@@ -1,31 +1,51 @@
-"""When snapshots are taken: at checkpoint records, of the state at the moment of applying them (design §2).
+"""Checkpoints: every node takes a snapshot of the state at the moment of applying one (design §2).
 
-none --- enough was appended ---> written (the frames are drained before the next call)
+none --- the leader appends a checkpoint; or one commits on a follower ---> written (its frames are drained next)
 written --- its record commits ---> publishing --- the disk says published or refused ---> none
+written --- its record is cut from the log ---> none
+
+So all nodes' snapshots are of the same indices, and their hashes are compared: whoever differs from the majority stops.
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
+
 from slimjobs.core.machine.inputs import Now
 from slimjobs.core.machine.journal import Applied, Journal
-from slimjobs.core.machine.outputs import Output, SaveSnapshot
+from slimjobs.core.machine.outbox import Outbox
+from slimjobs.core.machine.outputs import SaveSnapshot, Stop, StopReason
+from slimjobs.core.machine.reports import Seen
 from slimjobs.core.machine.settings import MachineSettings
-from slimjobs.eventlog.events.cluster import Checkpoint
+from slimjobs.eventlog.events.cluster import Checkpoint, CheckpointAgreed
 from slimjobs.eventlog.raft import Index, Raft
-from slimjobs.eventlog.storage.requests import PublishSnapshot, SnapshotHeader
+from slimjobs.eventlog.storage.requests import DiscardSnapshot, PublishSnapshot, SnapshotHeader
 from slimjobs.projections.snapshot import snapshot_frames
+
+REMEMBERED = 16
+
+_CHECKPOINT = Checkpoint()
 
 
 class Checkpoints:
-    """One snapshot at a time."""
+    """One snapshot at a time; the hashes of the last ones."""
 
-    def __init__(self, journal: Journal, raft: Raft, settings: MachineSettings) -> None:
-        self._journal = journal
+    def __init__(self, raft: Raft, journal: Journal, outbox: Outbox, settings: MachineSettings) -> None:
         self._raft = raft
+        self._journal = journal
+        self._outbox = outbox
         self._settings = settings
-        self._written: Index | None = None
+        self._written: Applied | None = None
+        self._saved_now = self._is_publishing = False
+        self._digests: dict[Index, bytes] = {}
 
-    def write_if_due(self, now: Now, out: list[Output]) -> None:
+    @property
+    def last(self) -> Seen:
+        """The last checkpoint of which this node knows its own state's hash."""
+        return Seen(*next(reversed(self._digests.items()), Seen()))
+
+    def write_if_due(self, now: Now) -> None:
         """As a leader: append a checkpoint once enough was written since the last one, and save the state behind it."""
         due = (
             self._journal.entries_since_checkpoint >= self._settings.snapshot_interval_entries
@@ -33,18 +53,66 @@ class Checkpoints:
         )
         if self._written is not None or not due:
             return
-        applied = self._journal.append((Checkpoint(),), "checkpoint", now.wall_ms, new_work=False)
-        if applied is None:
-            return
-        self._written = applied.index
-        header = SnapshotHeader(applied.index, self._raft.term, self._raft.membership, self._journal.state.chain)
-        out.append(SaveSnapshot(header, snapshot_frames(self._journal.state)))
+        applied = self._journal.append((_CHECKPOINT,), "checkpoint", now.wall_ms, new_work=False)
+        if applied is not None:
+            self._save(applied)
 
-    def committed(self, applied: Applied, out: list[Output]) -> None:
-        """A record is committed; if a snapshot was written for it, that one may be published."""
-        if self._written == applied.index:
-            out.append(PublishSnapshot(applied.index))
+    def committed(self, applied: Applied) -> bool:
+        """A record is committed. True: the state is to be saved before anything else is applied."""
+        saves = False
+        if _CHECKPOINT in applied.record.events:
+            mine = self._written is not None and self._written.index == applied.index
+            # A leader of old that is ahead has no state of this moment; nor is there one while another is written.
+            saves = not mine and self._written is None and not self._journal.is_ahead
+            if saves:
+                self._save(applied)
+        for event in applied.record.events:
+            if isinstance(event, CheckpointAgreed):
+                self._compare(event.index, event.digest)
+        return saves
 
-    def settled(self) -> None:
-        """The disk has published or refused it."""
-        self._written = None
+    # Only in the call after the one that saves is it known that the disk took it.
+    def publish(self) -> None:
+        """At the end of a call: have the snapshot published if one before has saved it and its record is committed."""
+        saved_now, self._saved_now = self._saved_now, False
+        if self._written is not None and not saved_now and self.can_be_published:
+            self._is_publishing = True
+            self._outbox.outputs.append(PublishSnapshot(self._written.index))
+
+    @property
+    def can_be_published(self) -> bool:
+        """Whether a snapshot is written whose record is committed."""
+        return self._written is not None and not self._is_publishing and self._journal.is_committed(self._written)
+
+    def _save(self, applied: Applied) -> None:
+        self._written, self._saved_now, self._is_publishing = applied, True, False
+        membership = self._raft.memberships.at(applied.index)
+        header = SnapshotHeader(applied.index, applied.term, membership, self._journal.state.chain)
+        self._outbox.outputs.append(SaveSnapshot(header, self._hashed(applied.index)))
+
+    def _hashed(self, index: Index) -> Iterator[bytes]:
+        digest = hashlib.blake2b(digest_size=32)
+        for frame in snapshot_frames(self._journal.state):
+            digest.update(frame)
+            yield frame
+        self._digests[index] = digest.digest()
+        while len(self._digests) > REMEMBERED:
+            del self._digests[next(iter(self._digests))]
+
+    def _compare(self, index: Index, agreed: bytes) -> None:
+        own = self._digests.get(index)
+        if own is not None and own != agreed:
+            said = f"at index {index} the state is {own.hex()[:16]} here and {agreed.hex()[:16]} on a majority of nodes"
+            self._outbox.outputs.append(Stop(StopReason.DIFFERS, said))
+
+    def begin_anew(self) -> None:
+        """The state is made anew; a snapshot whose record was cut from the log is of no state that ever counted."""
+        if self._written is not None and not self._journal.is_committed(self._written):
+            self._digests.pop(self._written.index, None)
+            self._outbox.outputs.append(DiscardSnapshot(self._written.index))
+            self._written = None
+
+    def settled(self, index: Index) -> None:
+        """The disk has published or refused the snapshot of this index."""
+        if self._written is not None and self._written.index == index:
+            self._written = None

@@ -7,10 +7,11 @@ from typing import NewType
 import msgspec
 
 from slimjobs.core.decide.commands import Command
+from slimjobs.core.machine.letters import Letter
 from slimjobs.core.machine.queries import Query
 from slimjobs.core.orchestrators.ports import Observation, Outcome
-from slimjobs.eventlog.raft.messages import Message
 from slimjobs.eventlog.storage.requests import DiskAnswer
+from slimjobs.eventlog.transport.greeting import PeerLost, PeerMet
 
 Token = NewType("Token", int)
 """A caller who waits for an answer, as the program around the machine counts them."""
@@ -36,10 +37,11 @@ class Called(msgspec.Struct, frozen=True):
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """A caller asks to be told something."""
+    """A caller asks to be told something. `stale`: as this node knows it, be that as old as it may."""
 
     token: Token
     query: Query
+    stale: bool = False
 
 
 class Abandoned(msgspec.Struct, frozen=True):
@@ -49,9 +51,9 @@ class Abandoned(msgspec.Struct, frozen=True):
 
 
 class Received(msgspec.Struct, frozen=True):
-    """A message of a peer."""
+    """A letter of another node."""
 
-    message: Message
+    letter: Letter
 
 
 class Observed(msgspec.Struct, frozen=True):
@@ -82,6 +84,10 @@ class ConfigurationRefused(msgspec.Struct, frozen=True):
     problems: tuple[str, ...]
 
 
+class HandOver(msgspec.Struct, frozen=True):
+    """The node is about to stop: another one is to lead."""
+
+
 class Tick(msgspec.Struct, frozen=True):
     """Time has passed: what `WakeAt` asked for."""
 
@@ -96,6 +102,9 @@ Input = (
     | DependencySeen
     | EffectEnded
     | ConfigurationRefused
+    | HandOver
+    | PeerMet
+    | PeerLost
     | Tick
     | DiskAnswer
 )

@@ -14,7 +14,7 @@ import msgspec
 from slimjobs.eventlog.events.cluster import Checkpoint
 from slimjobs.eventlog.events.record import Event, Record, decode_record, encode_record
 from slimjobs.eventlog.raft import Raft
-from slimjobs.eventlog.raft.types import Entry, EntryKind, Index
+from slimjobs.eventlog.raft.types import Entry, EntryKind, Index, Term
 from slimjobs.eventlog.storage.batch import footprint
 from slimjobs.eventlog.storage.requests import Persist, Ticket
 from slimjobs.projections.fold import apply
@@ -30,11 +30,12 @@ class Applied(msgspec.Struct, frozen=True):
     """A record with its place in the log, applied to the state."""
 
     index: Index
+    term: Term
     record: Record
 
 
 class Journal:
-    """The state, and the way of records into it."""
+    """The state, and the way of records into it. `taken_up`: the last committed entry that is in the state."""
 
     def __init__(self, state: State, raft: Raft, room: int) -> None:
         self.state = state
@@ -45,6 +46,8 @@ class Journal:
         self._batch: list[tuple[EntryKind, bytes]] = []
         self._batch_bytes = 0
         self._uncommitted: deque[Applied] = deque()
+        self._state_is_away = False
+        self.taken_up = raft.applied
         self.entries_since_checkpoint = 0
         self.bytes_since_checkpoint = 0
 
@@ -57,6 +60,39 @@ class Journal:
     def committed(self) -> Index:
         """How far the log is committed: what a refusal that looked at nothing reflects."""
         return self._raft.commit
+
+    def term_at(self, index: Index) -> Term | None:
+        """The term of the entry at that index; None where the log does not say (any more, or yet)."""
+        return self._raft.log.term_at(index)
+
+    def is_committed(self, applied: Applied) -> bool:
+        """Whether that very record is committed."""
+        return applied.index <= self.committed and self.term_at(applied.index) == applied.term
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether the state holds records that are not known to be committed, or is away."""
+        return bool(self._uncommitted) or self._state_is_away
+
+    # Logs that have an entry in common are equal up to it (Raft §5.3), so the last one speaks for all.
+    @property
+    def is_astray(self) -> bool:
+        """Whether the state holds a record that is not in the log any more: another leader wrote something else."""
+        last = self._uncommitted[-1] if self._uncommitted else None
+        return last is not None and not self._batch and self.term_at(last.index) != last.term
+
+    def forget_state(self) -> None:
+        """Let go of the state: another one is on its way."""
+        self.state = State()
+        self._uncommitted.clear()
+        self._state_is_away = True
+
+    def begin_anew(self, state: State, index: Index) -> None:
+        """Go on from this state, that of a snapshot of `index`: all of it is committed."""
+        self.state = state
+        self.taken_up = index
+        self._state_is_away = False
+        self.entries_since_checkpoint = self.bytes_since_checkpoint = 0
 
     # Room -----------------------------------------------------------------------------------------------------------
 
@@ -94,7 +130,7 @@ class Journal:
         size = footprint(len(payload), 1)
         if not self._fits(size, HEADROOM_BYTES if new_work else 0):
             return None
-        applied = Applied(Index(self.last_index + 1), record)
+        applied = Applied(Index(self.last_index + 1), self._raft.term, record)
         apply(self.state, applied.index, payload, record)
         self._batch.append((EntryKind.RECORD, payload))
         self._batch_bytes += size
@@ -112,7 +148,11 @@ class Journal:
         assert proposed == expected, f"records applied for index {expected} were proposed for {proposed}"
 
     def commit(self, entry: Entry) -> Applied | None:
-        """Take up a committed entry: applied already if this node wrote it, now if not; None for what is no record."""
+        """Take up a committed entry: applied already if this node wrote it, now if not; None for what is no record.
+
+        Raises `UnreadableRecord` for what a newer version wrote, and `BrokenLog`.
+        """
+        self.taken_up = entry.index
         if entry.kind is not EntryKind.RECORD:
             return None
         if self._uncommitted and self._uncommitted[0].index == entry.index:
@@ -120,7 +160,7 @@ class Journal:
         record = decode_record(entry.payload)
         apply(self.state, entry.index, entry.payload, record)
         self._count(record, entry.payload)
-        return Applied(entry.index, record)
+        return Applied(entry.index, entry.term, record)
 
     def _count(self, record: Record, payload: bytes) -> None:
         self.entries_since_checkpoint += 1

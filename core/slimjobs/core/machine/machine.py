@@ -1,6 +1,7 @@
 """The node: one machine without I/O. Everything that waits goes in at once, everything that should be done comes out.
 
-    inputs -> consensus -> (as a leader) callers, supervision, time, checkpoints -> consensus -> outputs
+    inputs -> consensus -> (as a leader) members, callers, supervision, time, checkpoints -> consensus -> outputs
+                           (as a follower) callers' requests to the leader, lists from what is committed here
 
 It holds Raft, the state, what is wanted and seen of the world, and every timer; it knows no clock, no chance and no
 I/O. The trio program around it and the simulator drive exactly this class (design §1).
@@ -8,14 +9,14 @@ I/O. The trio program around it and the simulator drive exactly this class (desi
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from slimjobs.core.decide.admission import admit_everywhere, expire_surplus
-from slimjobs.core.decide.depending import admit_waiting_for, record_readiness
-from slimjobs.core.decide.expiring import expire_due, next_expiry
 from slimjobs.core.machine.callers import Callers
 from slimjobs.core.machine.checkpoints import Checkpoints
+from slimjobs.core.machine.fetching import Fetching
+from slimjobs.core.machine.forwarding import Forwarding
 from slimjobs.core.machine.inputs import (
     Abandoned,
     Asked,
@@ -23,6 +24,7 @@ from slimjobs.core.machine.inputs import (
     ConfigurationRefused,
     DependencySeen,
     EffectEnded,
+    HandOver,
     Input,
     Now,
     Observed,
@@ -31,57 +33,101 @@ from slimjobs.core.machine.inputs import (
     Tick,
 )
 from slimjobs.core.machine.journal import Journal
-from slimjobs.core.machine.outputs import Observe, Output, Send, WakeAt
+from slimjobs.core.machine.leading import Leading
+from slimjobs.core.machine.letters import (
+    Answered,
+    Forwarded,
+    Letter,
+    NotLeading,
+    Piece,
+    PieceWanted,
+    Report,
+    Withdrawn,
+)
+from slimjobs.core.machine.members import Members
+from slimjobs.core.machine.outbox import Outbox
+from slimjobs.core.machine.outputs import Output, Stop, StopReason, Tell, WakeAt
+from slimjobs.core.machine.reports import Reports
 from slimjobs.core.machine.settings import MachineSettings
 from slimjobs.core.machine.supervising import Supervising
 from slimjobs.core.supervisor.supervisor import Supervisor
-from slimjobs.eventlog.events.cluster import ClusterFounded
-from slimjobs.eventlog.events.record import Event, runs_of
+from slimjobs.eventlog.events.record import UnreadableRecord, runs_of
 from slimjobs.eventlog.events.runs import RunId
-from slimjobs.eventlog.raft import Entry, EntryKind, Options, Raft, Ready, Role, Start
+from slimjobs.eventlog.raft import Entry, EntryKind, Index, Membership, NodeId, Options, Raft, Ready, Role, Start, Term
+from slimjobs.eventlog.raft.messages import Addressed
 from slimjobs.eventlog.storage.requests import (
     Load,
     Loaded,
+    LoadState,
     Persist,
     Persisted,
+    PieceLoaded,
+    PieceSaved,
     Room,
+    SnapshotInstalled,
     SnapshotPublished,
     SnapshotRefused,
+    StateLoaded,
     Ticket,
 )
+from slimjobs.eventlog.transport.greeting import Greeting, PeerLost, PeerMet
 from slimjobs.projections.desired import desired_of
+from slimjobs.projections.snapshot import restore
 from slimjobs.projections.state import State
 
 LOAD_BYTES = 1 << 20
-CLOCK_LOOKED_AT_NS = 1_000_000_000
-"""The wall clock may jump, so it is read again at least this often while something is due by it."""
 
-SHORTEST_WAIT_NS = 10_000_000
-"""What is due but could not be written is tried again after this long, not at once."""
+TICKS: Final = Options(election_ticks=100, heartbeat_ticks=10)
+"""A tick is a hundredth of the election timeout, so that timeouts are finely drawn."""
+
+TICKS_AT_ONCE: Final = 2 * TICKS.heartbeat_ticks
+"""A node that stood still for longer listens first: what it missed waits in its sockets."""
 
 
 class Machine:
-    """A node. `founding_id` becomes the cluster's id if this node founds one; `room` is the disk's at the start."""
+    """A node. `founding_id` becomes the cluster's id if this node founds one; `room` is the disk's at the start.
 
-    def __init__(self, start: Start, state: State, room: int, founding_id: str, settings: MachineSettings) -> None:
+    `blank`: the directory holds nothing, nor ever did, as far as it can tell.
+    """
+
+    def __init__(
+        self, start: Start, state: State, room: int, founding_id: str, settings: MachineSettings, blank: bool
+    ) -> None:
         self._settings = settings
-        self._founding_id = founding_id
-        self._raft = Raft(start, Options())
+        self._tick_ns = settings.election_milliseconds * 1_000_000 // TICKS.election_ticks
+        self._raft = Raft(start, TICKS)
+        self._outbox = Outbox(start.id)
         self._journal = Journal(state, self._raft, room)
         self._supervisor = Supervisor(desired_of(state))
-        self._callers = Callers(self._journal, self._supervisor, settings)
-        self._supervising = Supervising(self._journal, self._supervisor, self._callers.answers, settings)
-        self._checkpoints = Checkpoints(self._journal, self._raft, settings)
-        self._dependency_reports: dict[str, DependencySeen] = {}
-        self._dependencies_seen: set[str] = set()
+        self._reports = Reports(self._raft, self._outbox, settings)
+        self._members = Members(self._raft, self._journal, self._reports, blank, settings)
+        self._callers = Callers(self._journal, self._supervisor, self._members, self._outbox, settings)
+        self._forwarding = Forwarding(self._raft, self._journal, self._members, self._callers, self._outbox, settings)
+        self._fetching = Fetching(self._outbox)
+        self._supervising = Supervising(self._journal, self._supervisor, self._callers.answers, self._outbox, settings)
+        self._checkpoints = Checkpoints(self._raft, self._journal, self._outbox, settings)
+        self._leading = Leading(
+            self._raft,
+            self._journal,
+            self._members,
+            self._reports,
+            self._callers,
+            self._supervising,
+            self._checkpoints,
+            self._outbox,
+            founding_id,
+            settings,
+        )
+        self._backlog: deque[Entry] = deque()
         self._touched: set[RunId] = set()
-        self._leads = False
-        self._unsettled = False
-        self._watch = 0
-        self._watching = False
+        self._states_awaited = 0
+        self._saving = False
+        self._stopped = False
+        self._leader_told: tuple[NodeId, Term] = NodeId(0), Term(0)
         self._now = Now(0, 0)
-        self._next_tick_ns = 0
-        self._out: list[Output] = []
+        self._ticked_ns = 0
+
+    # What may be looked at between calls ----------------------------------------------------------------------------
 
     @property
     def state(self) -> State:
@@ -91,63 +137,159 @@ class Machine:
     @property
     def leads(self) -> bool:
         """Whether this node leads and has applied everything that was written before it did."""
-        return self._leads
+        return self._leading.reigns and not self._states_awaited
+
+    @property
+    def can_hand_over(self) -> bool:
+        """Whether this node leads, and another one could."""
+        return self._raft.role is Role.LEADER and bool(self._members.best_successor())
 
     @property
     def ready(self) -> bool:
         """Whether this node can serve: a caught-up voter with a leader, and a configuration in force."""
-        return self._leads and self.state.configured
+        return not self.not_ready
+
+    @property
+    def not_ready(self) -> str:
+        """Why this node is not ready; empty if it is."""
+        raft = self._raft
+        if self._states_awaited:
+            return "the state is being made anew"
+        if raft.leader and not raft.is_voter:
+            return "this node is no voter; as a learner it is being caught up"
+        if not raft.leader:
+            return self._members.why_no_service() or "no leader is known"
+        if raft.log.term_at(raft.commit) != raft.term or self._backlog:
+            return "this node is being caught up"
+        if raft.leader == raft.id and not (self.leads and self._members.has_majority):
+            return self._members.why_no_service() or "this node begins to lead"
+        return "" if self.state.configured else "no configuration is in force yet"
+
+    @property
+    def greeting(self) -> Greeting:
+        """How this node introduces itself to others."""
+        return self._members.greeting
+
+    def objection(self, greeting: Greeting) -> str:
+        """Why this node will not talk to that one; empty if it will."""
+        return self._members.objection(greeting)
+
+    # A call ---------------------------------------------------------------------------------------------------------
 
     def handle(self, inputs: Sequence[Input], now: Now) -> list[Output]:
         """Take everything that waits and decide it as one batch. Drain a `SaveSnapshot` before the next call."""
-        self._now, self._out = now, []
+        if self._stopped:
+            return []
+        self._now, self._saving = now, False
         for each in inputs:
             _TAKES[type(each)](self, each)
         self._tick()
         self._turn_consensus()
-        if self._leads:
-            self._lead()
+        if self.leads:
+            self._leading.lead(self._touched, now)
         else:
-            self._supervisor.follow()
+            self._follow()
         self._touched.clear()
         self._turn_consensus()
-        self._out.extend(self._callers.refuse_impatient(now))
-        self._out.extend(self._callers.settle_deletions(self._raft.commit, now))
-        self._out.append(WakeAt(self._next_wake_ns()))
-        return self._out
+        self._callers.settle_deletions(now)
+        self._callers.refuse_impatient(now)
+        self._forwarding.refuse_impatient(now)
+        self._checkpoints.publish()
+        self._reports.tell(self._checkpoints.last, now)
+        outputs = self._outbox.take()
+        outputs.append(WakeAt(self._next_wake_ns()))
+        return outputs
+
+    def _follow(self) -> None:
+        self._supervisor.follow()
+        if self._raft.role is not Role.LEADER:
+            self._callers.turn_guests_away()
+            self._found_or_campaign()
+        self._forwarding.look(self._now)
+        self._forwarding.serve_reads(self._now)
+
+    # A lone voter waits for nobody. The founder stands once its first entry is durable, so that a crash before leaves a
+    # node that has voted for nothing.
+    def _found_or_campaign(self) -> None:
+        raft = self._raft
+        if self._members.may_found():
+            raft.found()
+            self._outbox.outputs.append(Tell("a cluster is founded", {"node": self._settings.name}))
+        elif raft.role is Role.FOLLOWER and raft.membership.voters == (raft.id,) and self._is_durable:
+            raft.campaign()
+
+    @property
+    def _is_durable(self) -> bool:
+        return self._raft.log.persisted >= self._raft.last_index
 
     # What comes in --------------------------------------------------------------------------------------------------
 
-    def _started(self, _: Started) -> None:
-        if self._raft.membership.voters == (self._raft.id,):
-            self._raft.campaign()
+    def _nothing(self, _: Started | Tick) -> None:
+        """Nothing by itself: every call looks at everything."""
 
     def _said(self, said: Called | Asked) -> None:
-        refused = self._callers.ask(said, self._now)
-        if refused is not None:
-            self._out.append(refused)
+        self._callers.ask(said, self._now)
 
     def _abandoned(self, abandoned: Abandoned) -> None:
         self._callers.abandon(abandoned.token)
+        self._forwarding.abandon(abandoned.token)
 
     def _received(self, received: Received) -> None:
-        self._raft.step(received.message)
+        letter = received.letter
+        if isinstance(letter, Addressed):
+            self._raft.step(letter)
+        elif letter.to == self._raft.id:
+            _READS[type(letter)](self, letter)
+
+    def _forwarded(self, letter: Forwarded) -> None:
+        if self._raft.role is Role.LEADER:
+            self._callers.ask_for_guest(letter, self._now)
+        else:
+            self._outbox.letters.append(NotLeading(self._raft.id, letter.sender, letter.token))
+
+    def _answered(self, letter: Answered) -> None:
+        self._forwarding.answered(letter)
+
+    def _denied(self, letter: NotLeading) -> None:
+        self._forwarding.denied(letter, self._now)
+
+    def _withdrawn(self, letter: Withdrawn) -> None:
+        self._callers.abandon_guest(letter.sender, letter.token)
+
+    def _piece_wanted(self, letter: PieceWanted) -> None:
+        self._fetching.wanted(letter)
+
+    def _piece(self, letter: Piece) -> None:
+        self._fetching.came(letter)
+
+    def _report(self, letter: Report) -> None:
+        self._reports.take(letter, self._now)
+
+    def _peer_met(self, met: PeerMet) -> None:
+        self._members.meet(met.greeting)
+
+    def _peer_lost(self, lost: PeerLost) -> None:
+        self._members.lose(lost)
+        if lost.refused and lost.node == self._raft.leader:
+            self._raft.leader_gone()
+
+    def _hand_over(self, _: HandOver) -> None:
+        self._leading.is_leaving = True
 
     def _observed(self, observed: Observed) -> None:
-        if observed.watch == self._watch:
+        if observed.watch == self._leading.watch:
             self._supervisor.observe(self.state.cluster, observed.observation)
 
     def _effect_ended(self, ended: EffectEnded) -> None:
         self._supervisor.ended(ended.effect, ended.outcome, self._now.monotonic_ns, self._now.wall_ms)
 
     def _dependency_seen(self, seen: DependencySeen) -> None:
-        self._dependency_reports[seen.name] = seen
+        self._leading.dependency_reports[seen.name] = seen
 
     def _configuration_refused(self, refused: ConfigurationRefused) -> None:
         self._callers.problems = refused.problems
 
-    def _ticked(self, _: Tick) -> None:
-        """Nothing by itself: every call looks at the clock."""
+    # The disk -------------------------------------------------------------------------------------------------------
 
     def _persisted(self, persisted: Persisted) -> None:
         self._journal.room_is(persisted.room)
@@ -161,137 +303,180 @@ class Machine:
         self._raft.loaded(loaded.entries)
 
     def _snapshot_published(self, published: SnapshotPublished) -> None:
-        self._checkpoints.settled()
+        self._checkpoints.settled(published.index)
         self._raft.compacted(published.index, published.first_index)
 
-    def _snapshot_refused(self, _: SnapshotRefused) -> None:
-        self._checkpoints.settled()
+    def _snapshot_refused(self, refused: SnapshotRefused) -> None:
+        if self._fetching.fetches(refused.index):
+            self._fetching.ended()
+        else:
+            self._checkpoints.settled(refused.index)
+
+    def _piece_loaded(self, piece: PieceLoaded) -> None:
+        self._fetching.loaded(piece)
+
+    def _piece_saved(self, saved: PieceSaved) -> None:
+        self._fetching.saved(saved)
+
+    def _snapshot_installed(self, installed: SnapshotInstalled) -> None:
+        self._fetching.ended()
+        header = installed.header
+        if self._raft.restored(header.index, header.term, header.membership):
+            self._make_state_anew()
+
+    # Several may be under way; the last is of the newest snapshot.
+    def _state_loaded(self, loaded: StateLoaded) -> None:
+        self._states_awaited -= 1
+        if self._states_awaited:
+            return
+        index = loaded.header.index if loaded.header is not None else Index(0)
+        self._journal.begin_anew(restore(loaded.frames), index)
+        self._supervisor.begin_anew(desired_of(self._journal.state))
+        self._raft.replay(self._journal.taken_up)
+
+    # Design §3: the old copy is let go first, and reads wait.
+    def _make_state_anew(self) -> None:
+        self._states_awaited += 1
+        self._backlog.clear()
+        self._checkpoints.begin_anew()
+        self._journal.forget_state()
+        self._outbox.outputs.append(LoadState())
 
     # Consensus ------------------------------------------------------------------------------------------------------
 
-    # A lone voter hears nobody, so an idle node does not wake for ticks.
     def _tick(self) -> None:
-        if len(self._raft.membership.voters) <= 1:
-            return
-        tick_ns = self._settings.election_milliseconds * 100_000
-        while self._next_tick_ns <= self._now.monotonic_ns:
-            self._next_tick_ns = max(self._next_tick_ns, self._now.monotonic_ns - tick_ns) + tick_ns
-            self._raft.tick()
+        passed = max(0, self._now.monotonic_ns - self._ticked_ns) // self._tick_ns
+        self._ticked_ns += passed * self._tick_ns
+        if self._hears_others:
+            for _ in range(min(passed, TICKS_AT_ONCE)):
+                self._raft.tick()
+
+    @property
+    def _hears_others(self) -> bool:
+        """Whether time means anything to consensus here: a lone voter hears nobody, and an idle one need not wake."""
+        membership = self._raft.membership
+        return bool(membership.voters) and membership != Membership((self._raft.id,))
 
     def _turn_consensus(self) -> None:
         self._journal.propose()
         barrier = self._callers.answers.barrier_to_ask()
         if barrier is not None:
             self._raft.read(barrier)
+        self._look_at_role()
         while (ready := self._raft.ready()) is not None:
+            self._look_at_role()
             self._carry_out(ready)
-        self._leads = self._leads and self._raft.role is Role.LEADER
-        self._out.extend(self._callers.answers.due(self._raft.commit))
+        self._take_up()
+        self._callers.give_due()
+
+    # A truncation is seen before anything is applied on top of what was cut.
+    def _look_at_role(self) -> None:
+        if self._leading.has_ended:
+            self._leading.end()
+        if self._journal.is_astray:
+            self._make_state_anew()
+        leader = self._raft.leader, self._raft.term
+        if self._raft.leader and leader != self._leader_told:
+            self._leader_told = leader
+            facts: dict[str, str | int] = {"leader": self._members.name_of(self._raft.leader), "term": self._raft.term}
+            self._outbox.outputs.append(Tell("there is a leader", facts))
 
     def _carry_out(self, ready: Ready) -> None:
         if ready.needs_disk:
-            persist = Persist(Ticket(ready.ticket), ready.entries, ready.hard_state, ready.truncate_after)
+            persist = Persist(
+                Ticket(ready.ticket), ready.entries, ready.hard_state, ready.truncate_after, ready.restart_after
+            )
             self._journal.reserve(persist)
-            self._out.append(persist)
-        if ready.messages:
-            self._out.append(Send(ready.messages))
+            self._outbox.outputs.append(persist)
+        self._outbox.letters.extend(ready.messages)
         if ready.load is not None:
-            self._out.append(Load(*ready.load, LOAD_BYTES))
-        for entry in ready.committed_entries:
-            self._commit(entry)
-        for barrier, _ in ready.reads:
-            self._callers.answers.confirm(barrier)
+            self._outbox.outputs.append(Load(*ready.load, LOAD_BYTES))
+        if ready.snapshot is not None:
+            self._fetching.offered(ready.snapshot)
+        # What is handed out while the state is away is handed out once more when it is there again.
+        if not self._states_awaited:
+            self._backlog.extend(ready.committed_entries)
+            self._take_up()
+        for number, index in ready.reads:
+            if number > 0:
+                self._callers.answers.confirm(number)
+            else:
+                self._forwarding.index_known(number, index)
+        for number in ready.lost_reads:
+            self._forwarding.index_lost(number)
+
+    # A snapshot is of the moment of its checkpoint: what is committed behind it waits for the next call.
+    def _take_up(self) -> None:
+        while self._backlog and not self._saving and not self._stopped:
+            self._commit(self._backlog.popleft())
 
     def _commit(self, entry: Entry) -> None:
-        if entry.kind is EntryKind.NO_OP and entry.term == self._raft.term and self._raft.role is Role.LEADER:
-            self._begin_to_lead()
-        applied = self._journal.commit(entry)
-        if applied is not None:
-            self._supervisor.commit(applied.record)
-            self._touched.update(runs_of(applied.record))
-            self._checkpoints.committed(applied, self._out)
-
-    # Leading --------------------------------------------------------------------------------------------------------
-
-    # When the no-op of its term commits, everything older is applied: from here on the state is the log's whole truth.
-    def _begin_to_lead(self) -> None:
-        self._leads = self._unsettled = True
-        self._watching = False
-        self._dependencies_seen.clear()
-        self._supervisor.begin_to_lead()
-
-    def _lead(self) -> None:
-        if not self.state.cluster and not self._append((ClusterFounded(self._founding_id),), "founding"):
+        raft = self._raft
+        if entry.kind is EntryKind.NO_OP and entry.term == raft.term and raft.role is Role.LEADER:
+            self._forwarding.recall(self._now)
+            self._leading.begin()
+        try:
+            applied = self._journal.commit(entry)
+        except UnreadableRecord as error:
+            self._stop(f"the record at index {entry.index} cannot be read: {error}")
             return
-        self._watch_anew()
-        self._take_reports()
-        if self._unsettled:
-            self._settle()
-        self._callers.serve(self._dependencies_seen, self._now)
-        self._supervising.look(self._dependencies_seen, self._now, self._out)
-        self._append(expire_due(self.state, self._now.wall_ms), "time")
-        self._checkpoints.write_if_due(self._now, self._out)
-        self._callers.look_after(self._touched, self._dependencies_seen, self._now)
+        if applied is None:
+            return
+        if (level := self.state.level) > (known := self._settings.event_level):
+            self._stop(f"events of level {level} may be written, and this version knows {known}")
+        self._supervisor.commit(applied.record)
+        self._touched.update(runs_of(applied.record))
+        self._saving = self._checkpoints.committed(applied)
 
-    # What is missing in a list is gone only if it was there when the list began. So a leader trusts no list that was
-    # begun before it knew all that the log says is bound.
-    def _watch_anew(self) -> None:
-        if not self._watching:
-            self._watching = True
-            self._watch += 1
-            self._out.append(Observe(self._watch))
-
-    def _take_reports(self) -> None:
-        reports, self._dependency_reports = self._dependency_reports, {}
-        for name, seen in reports.items():
-            if not self._append(record_readiness(self.state, name, seen.ready, seen.reason), "surroundings"):
-                self._dependencies_seen.discard(name)
-                self._dependency_reports[name] = seen
-                continue
-            self._dependencies_seen.add(name)
-            if seen.ready:
-                admitted = admit_waiting_for(self.state, name, self._dependencies_seen)
-                self._unsettled |= not self._append(admitted, "surroundings")
-
-    # What may be due in any queue: after a change of leader, whose limits may be others; and what found no room.
-    def _settle(self) -> None:
-        settled = self._append(admit_everywhere(self.state, self._dependencies_seen), "leader")
-        for queue in list(self.state.queues.values()):
-            settled &= self._append(expire_surplus(queue, self._settings.limits.finished_jobs), "leader")
-        self._unsettled = not settled
-
-    def _append(self, events: Sequence[Event], cause: str) -> bool:
-        """Whether they are in the log; False means that there is no room for them."""
-        return not events or self._journal.append(events, cause, self._now.wall_ms, new_work=False) is not None
+    def _stop(self, detail: str) -> None:
+        self._stopped = True
+        self._outbox.outputs.append(Stop(StopReason.TOO_OLD, f"{detail}; nothing is lost, start a newer version"))
 
     # Time -----------------------------------------------------------------------------------------------------------
 
     def _next_wake_ns(self) -> int | None:
-        wakes = [self._callers.next_deadline_ns(), self._supervisor.next_retry_ns()]
-        if len(self._raft.membership.voters) > 1:
-            wakes.append(self._next_tick_ns)
-        if self._supervising.can_go_on:
+        wakes = [self._callers.next_deadline_ns(), self._supervisor.next_retry_ns(), *self._forwarding.deadlines()]
+        if self._hears_others:
+            wakes.append(self._ticked_ns + self._raft.ticks_until_due * self._tick_ns)
+        if self._backlog or self._checkpoints.can_be_published:
             wakes.append(self._now.monotonic_ns)
-        if self._leads and (due_ms := next_expiry(self.state)) is not None:
-            until_ns = max(due_ms - self._now.wall_ms, 0) * 1_000_000
-            wakes.append(self._now.monotonic_ns + min(max(until_ns, SHORTEST_WAIT_NS), CLOCK_LOOKED_AT_NS))
+        if self.leads:
+            wakes.append(self._leading.next_wake_ns(self._now))
         return min((wake for wake in wakes if wake is not None), default=None)
 
 
 _TAKES: Final[Mapping[type, Callable[[Machine, Any], None]]] = {
-    Started: Machine._started,
+    Started: Machine._nothing,
     Called: Machine._said,
     Asked: Machine._said,
     Abandoned: Machine._abandoned,
     Received: Machine._received,
+    PeerMet: Machine._peer_met,
+    PeerLost: Machine._peer_lost,
+    HandOver: Machine._hand_over,
     Observed: Machine._observed,
     DependencySeen: Machine._dependency_seen,
     EffectEnded: Machine._effect_ended,
     ConfigurationRefused: Machine._configuration_refused,
-    Tick: Machine._ticked,
+    Tick: Machine._nothing,
     Persisted: Machine._persisted,
     Room: Machine._room,
     Loaded: Machine._loaded,
     SnapshotPublished: Machine._snapshot_published,
     SnapshotRefused: Machine._snapshot_refused,
+    StateLoaded: Machine._state_loaded,
+    PieceLoaded: Machine._piece_loaded,
+    PieceSaved: Machine._piece_saved,
+    SnapshotInstalled: Machine._snapshot_installed,
 }
+
+_READS: Final[Mapping[type[Letter], Callable[[Machine, Any], None]]] = {
+    Forwarded: Machine._forwarded,
+    Answered: Machine._answered,
+    NotLeading: Machine._denied,
+    Withdrawn: Machine._withdrawn,
+    PieceWanted: Machine._piece_wanted,
+    Piece: Machine._piece,
+    Report: Machine._report,
+}
+"""Letters beside the words of consensus, which `Raft.step` takes."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import enum
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
 from slimjobs.core.decide.commands import Result
 from slimjobs.core.decide.refusals import Refusal
 from slimjobs.core.machine.inputs import Token
+from slimjobs.core.machine.letters import Letter
 from slimjobs.core.machine.queries import View
 from slimjobs.core.orchestrators.ports import Effect
-from slimjobs.eventlog.raft.messages import Message
 from slimjobs.eventlog.raft.types import Index
 from slimjobs.eventlog.storage.requests import DiskRequest, SnapshotHeader
 
@@ -32,9 +33,10 @@ class StartEffect(msgspec.Struct, frozen=True):
 
 
 class Observe(msgspec.Struct, frozen=True):
-    """Watch the orchestrator's objects from a new list on, under this number; the watch before it ends."""
+    """Watch the orchestrator's objects from a new list on, under this number; the watch before it ends. None: only
+    that."""
 
-    watch: int
+    watch: int | None
 
 
 class SaveSnapshot(msgspec.Struct, frozen=True):
@@ -45,9 +47,31 @@ class SaveSnapshot(msgspec.Struct, frozen=True):
 
 
 class Send(msgspec.Struct, frozen=True):
-    """Let these messages leave for the peers that they name."""
+    """Let these letters leave for the nodes that they name."""
 
-    messages: Sequence[Message]
+    letters: Sequence[Letter]
+
+
+class Tell(msgspec.Struct, frozen=True):
+    """Something that whoever runs the node may want to know."""
+
+    text: str
+    facts: Mapping[str, str | int]
+    warning: bool = False
+
+
+class StopReason(enum.Enum):
+    """Why a node cannot go on."""
+
+    DIFFERS = "its state differs from the majority's"
+    TOO_OLD = "the log holds what this version does not understand"
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """The node has to end: it would do wrong. `detail` is for whoever mends it."""
+
+    reason: StopReason
+    detail: str
 
 
 class WakeAt(msgspec.Struct, frozen=True):
@@ -56,4 +80,4 @@ class WakeAt(msgspec.Struct, frozen=True):
     monotonic_ns: int | None
 
 
-Output = Answer | StartEffect | Observe | SaveSnapshot | Send | WakeAt | DiskRequest
+Output = Answer | StartEffect | Observe | SaveSnapshot | Send | Stop | Tell | WakeAt | DiskRequest

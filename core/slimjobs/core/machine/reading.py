@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from slimjobs.core.decide.deleting import unknown_run
 from slimjobs.core.decide.refusals import Invalid, Problem, Refusal
 from slimjobs.core.decide.triggering import private_to_outsiders
-from slimjobs.core.machine.queries import ListRuns, Query, ShowRun, ShowStatus, View
+from slimjobs.core.machine.queries import ListRuns, ShowRun, ShowStatus, View
 from slimjobs.eventlog.events.definitions import Visibility
 from slimjobs.projections.listing import (
     BadCursor,
@@ -21,7 +21,9 @@ from slimjobs.projections.state import State
 from slimjobs.projections.views import Status
 
 
-def read(state: State, query: Query, observed: Collection[str], problems: Sequence[str]) -> View | Refusal:
+def read(
+    state: State, query: ListRuns | ShowRun | ShowStatus, observed: Collection[str], problems: Sequence[str]
+) -> View | Refusal:
     """Answer a query from the state as it is now."""
     if isinstance(query, ShowStatus):
         return _status(state, query, problems)

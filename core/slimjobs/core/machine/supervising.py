@@ -9,7 +9,8 @@ from slimjobs.core.decide.observing import events_of
 from slimjobs.core.machine.answers import Answers
 from slimjobs.core.machine.inputs import Now
 from slimjobs.core.machine.journal import Journal
-from slimjobs.core.machine.outputs import Output, StartEffect
+from slimjobs.core.machine.outbox import Outbox
+from slimjobs.core.machine.outputs import StartEffect
 from slimjobs.core.machine.settings import MachineSettings
 from slimjobs.core.orchestrators.ports import Job
 from slimjobs.core.supervisor.plan import Step
@@ -24,17 +25,20 @@ from slimjobs.projections.state import State
 class Supervising:
     """The leader's rounds. What cannot be written for want of room is looked at again."""
 
-    def __init__(self, journal: Journal, supervisor: Supervisor, answers: Answers, settings: MachineSettings) -> None:
+    def __init__(
+        self, journal: Journal, supervisor: Supervisor, answers: Answers, outbox: Outbox, settings: MachineSettings
+    ) -> None:
         self._journal = journal
         self._supervisor = supervisor
         self._answers = answers
+        self._outbox = outbox
         self._settings = settings
-        self._wishes = wishes_of(journal.state)
+        self._wishes = wishes_of(journal)
         self._orphans: dict[RunId, int] = {}
 
-    def look(self, dependencies_seen: Collection[str], now: Now, out: list[Output]) -> None:
+    def look(self, dependencies_seen: Collection[str], now: Now) -> None:
         """Look at every run that is worth it."""
-        self._check_orphans(now, out)
+        self._check_orphans(now)
         for run in self._supervisor.due(now.monotonic_ns):
             self._record(run, dependencies_seen, now)
             step = self._supervisor.step(run, now.monotonic_ns)
@@ -42,7 +46,16 @@ class Supervising:
                 self._orphans.pop(run, None)  # barriers rise: it goes to the end
                 self._orphans[run] = self._answers.next_barrier()
             elif step is not Step.NOTHING:
-                self._start(run, step, out)
+                self._start(run, step)
+
+    def begin_to_lead(self) -> None:
+        """Nothing was seen of the world in this reign yet."""
+        self._supervisor.begin_to_lead()
+
+    def end_leading(self) -> None:
+        """What was seen is another's to see now, and what was to be asked is asked by another."""
+        self._orphans.clear()
+        self._supervisor.end_leading()
 
     @property
     def can_go_on(self) -> bool:
@@ -69,24 +82,25 @@ class Supervising:
             return (RunFailed(run, "CreateRejected", detail),)
         return events_of(state, run, self._supervisor.mirror.seen(run))
 
-    def _start(self, run: RunId, step: Step, out: list[Output]) -> None:
+    def _start(self, run: RunId, step: Step) -> None:
         started = self._supervisor.start(run, step, self._wishes)
         if started is not None:
-            out.append(StartEffect(*started))
+            self._outbox.outputs.append(StartEffect(*started))
 
     # An object without a wish may be one whose admission this node has not heard of yet. Only when a read that began
     # after it was seen confirms that nothing is wanted of its run is it swept (design §5).
-    def _check_orphans(self, now: Now, out: list[Output]) -> None:
+    def _check_orphans(self, now: Now) -> None:
         while self._supervisor.has_room and (run := self._confirmed_orphan()) is not None:
             del self._orphans[run]
             if self._supervisor.step(run, now.monotonic_ns) is Step.CHECK_ORPHAN:
-                self._start(run, Step.DELETE, out)
+                self._start(run, Step.DELETE)
 
 
-def wishes_of(state: State) -> Wishes:
-    """What the supervisor has to ask this state for."""
+def wishes_of(journal: Journal) -> Wishes:
+    """What the supervisor has to ask the state for."""
 
     def job(run: RunId) -> Job | None:
+        state = journal.state
         active = state.active.get(run)
         if active is None:
             return None
@@ -95,10 +109,12 @@ def wishes_of(state: State) -> Wishes:
         return Job(name, state.cluster, run, active.job, active.path, definition)
 
     def ttl(run: RunId) -> int | None:
+        state = journal.state
         left = state.left_queue(run)
         return None if left is None else ttl_seconds(state, left)
 
     def object_name(run: RunId) -> str | None:
+        state = journal.state
         if (deleted := state.deleted.get(run)) is not None:
             return job_object_name(deleted.job, run)
         left = state.left_queue(run)

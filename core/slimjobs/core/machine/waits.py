@@ -18,6 +18,9 @@ class Waits(Generic[T]):
         self._by_token: dict[Token, tuple[RunId, int, T]] = {}
         self._by_run: dict[RunId, dict[Token, None]] = {}
 
+    def __contains__(self, token: Token) -> bool:
+        return token in self._by_token
+
     def __bool__(self) -> bool:
         return bool(self._by_token)
 
@@ -35,6 +38,13 @@ class Waits(Generic[T]):
         del tokens[token]
         if not tokens:
             del self._by_run[waiting[0]]
+
+    def clear(self) -> list[tuple[Token, RunId, T]]:
+        """Everybody who waits, and nobody waits any more."""
+        everybody = self.all()
+        self._by_token.clear()
+        self._by_run.clear()
+        return everybody
 
     def of(self, runs: Iterable[RunId]) -> list[tuple[Token, RunId, T]]:
         """Those who wait for one of these runs."""

@@ -82,7 +82,8 @@ def _open(files: Files, options: StorageOptions, settings: MachineSettings) -> O
     storage = Storage.open(files, secrets.token_hex(16), options)
     _tell(storage.report, storage.last_index)
     state = restore(storage.snapshot_frames())
-    machine = Machine(start_of(storage, secrets.randbits(64)), state, storage.room, secrets.token_hex(8), settings)
+    start = start_of(storage, secrets.randbits(64))
+    machine = Machine(start, state, storage.room, secrets.token_hex(8), settings, storage.blank)
     return Opened(storage, machine)
 
 
@@ -103,14 +104,13 @@ class _Scan(msgspec.Struct):
 
 
 def start_of(storage: Storage, seed: int) -> Start:
-    """What consensus must know of the disk. A lone node is its own membership until another one is in the log."""
-    node = node_id(storage.incarnation)
+    """What consensus must know of the disk. Without a snapshot every membership there was is in the log."""
     snapshot = storage.snapshot
     scanned = _scan(storage)
     return Start(
-        id=node,
+        id=node_id(storage.incarnation),
         seed=seed,
-        membership=snapshot.membership if snapshot is not None else Membership((node,)),
+        membership=snapshot.membership if snapshot is not None else Membership(),
         hard_state=storage.hard_state,
         snapshot_index=snapshot.index if snapshot is not None else Index(0),
         snapshot_term=snapshot.term if snapshot is not None else Term(0),

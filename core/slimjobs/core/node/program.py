@@ -1,6 +1,6 @@
-"""The trio program around the node machine: it moves inputs and outputs between callers, disk and orchestrator.
+"""The trio program around the node machine: it moves inputs and outputs between callers, peers, disk and orchestrator.
 
-    callers, observations, effects' outcomes, disk answers, time -> inbox -> machine.handle -> outputs
+    callers, letters, observations, effects' outcomes, disk answers, time -> inbox -> machine.handle -> outputs
 
 There is no decision here. One task turns the machine; whatever arrives while it works is taken at its next turn, so
 that many callers share one batch of records and one fsync.
@@ -24,20 +24,35 @@ from slimjobs.core.machine.inputs import (
     Called,
     ConfigurationRefused,
     EffectEnded,
+    HandOver,
     Input,
     Observed,
+    Received,
     Started,
     Tick,
     Token,
 )
+from slimjobs.core.machine.letters import Letter
 from slimjobs.core.machine.machine import Machine
-from slimjobs.core.machine.outputs import Answer, Observe, Output, SaveSnapshot, Send, StartEffect, WakeAt
+from slimjobs.core.machine.outputs import (
+    Answer,
+    Observe,
+    Output,
+    SaveSnapshot,
+    Send,
+    StartEffect,
+    Stop,
+    StopReason,
+    Tell,
+    WakeAt,
+)
 from slimjobs.core.machine.queries import Query
 from slimjobs.core.node.clock import Clock
 from slimjobs.core.node.service import Reply
 from slimjobs.core.orchestrators.ports import Orchestrator
 from slimjobs.eventlog.storage.errors import StorageError
 from slimjobs.eventlog.storage.requests import DiskAnswer, DiskRequest, SnapshotHeader, SnapshotRefused
+from slimjobs.eventlog.transport.greeting import Greeting, PeerLost, PeerMet
 
 T = TypeVar("T")
 
@@ -68,6 +83,18 @@ StartDisk = Callable[[Callable[[Sequence[DiskAnswer]], None], Callable[[StorageE
 """Starts the disk with two callbacks, for answers and for the failure that ends it; both are called in its thread."""
 
 
+class NodeStopped(Exception):
+    """The node would do wrong if it went on; the message says why, and what to do."""
+
+    def __init__(self, stop: Stop) -> None:
+        super().__init__(f"{stop.reason.value}: {stop.detail}")
+        self.reason: StopReason = stop.reason
+
+
+def _no_peers(_: Sequence[Letter]) -> None:
+    """A node alone writes no letters; what it may have for a former member is of no use to anybody."""
+
+
 # A disk that was left to itself at the end may still answer when there is nobody to hear it.
 def _tell(token: trio.lowlevel.TrioToken, hear: Callable[[T], None], said: T) -> None:
     with suppress(trio.RunFinishedError):
@@ -75,7 +102,10 @@ def _tell(token: trio.lowlevel.TrioToken, hear: Callable[[T], None], said: T) ->
 
 
 class Node:
-    """A running node: the service that REST and the command line use (see `service.Service`)."""
+    """A running node: the service that REST and the command line use (see `service.Service`).
+
+    `post` is what letters leave by, set before it runs; what comes from peers goes to `deliver`.
+    """
 
     def __init__(self, machine: Machine, start_disk: StartDisk, orchestrator: Orchestrator, clock: Clock) -> None:
         self._machine = machine
@@ -89,7 +119,8 @@ class Node:
         self._wake_at = math.inf
         self._last_token = 0
         self._callers: dict[Token, trio.lowlevel.Task] = {}
-        self._failure: StorageError | None = None
+        self._failure: StorageError | NodeStopped | None = None
+        self.post: Callable[[Sequence[Letter]], None] = _no_peers
 
     # Service --------------------------------------------------------------------------------------------------------
 
@@ -98,9 +129,9 @@ class Node:
         cause = "internal" if getattr(command, "internal", True) else "external"
         return await self._ask(lambda token: Called(token, command, cause))
 
-    async def query(self, query: Query) -> Reply:
-        """Have a query answered, linearizably. Cancelling it abandons it."""
-        return await self._ask(lambda token: Asked(token, query))
+    async def query(self, query: Query, stale: bool = False) -> Reply:
+        """Have a query answered, linearizably or as this node knows it. Cancelling it abandons it."""
+        return await self._ask(lambda token: Asked(token, query, stale))
 
     def output(
         self, name: str, uid: str, attempt: int | None, tail_lines: int | None, follow: bool
@@ -109,9 +140,9 @@ class Node:
         return self._orchestrator.output(name, uid, attempt, tail_lines, follow)
 
     @property
-    def ready(self) -> bool:
-        """Whether this node is a caught-up voter with a leader, and a configuration is committed."""
-        return self._machine.ready
+    def not_ready(self) -> str:
+        """Why this node is no caught-up voter with a leader and a committed configuration; empty when it is one."""
+        return self._machine.not_ready
 
     def configuration_refused(self, problems: tuple[str, ...]) -> None:
         """The configuration could not be read again (or, with no problems, it can now): shown to whoever asks."""
@@ -131,10 +162,37 @@ class Node:
         answer: Answer = await trio.lowlevel.wait_task_rescheduled(abandon)
         return Reply(answer.index, answer.value)
 
+    # Peers ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def greeting(self) -> Greeting:
+        """How this node introduces itself to its peers."""
+        return self._machine.greeting
+
+    def objection(self, greeting: Greeting) -> str:
+        """Why this node does not talk to that one; empty if it does."""
+        return self._machine.objection(greeting)
+
+    async def deliver(self, heard: Sequence[Letter | PeerMet | PeerLost]) -> None:
+        """What peers say; returns when the machine has taken it, so that no more is read before."""
+        self._inbox.extend(each if isinstance(each, PeerMet | PeerLost) else Received(each) for each in heard)
+        self._bell.set()
+        await self._turned.wait()
+
+    async def hand_over(self, seconds: float) -> None:
+        """Let another node lead, if this one does and there is one; give up after so long."""
+        self._post(HandOver())
+        with trio.move_on_after(seconds):
+            while self._machine.can_hand_over:
+                await self._turned.wait()
+
     # Turning the machine --------------------------------------------------------------------------------------------
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Turn the machine until cancelled. Raises `StorageError` when the disk no longer does what it is told."""
+        """Turn the machine until cancelled.
+
+        Raises `StorageError` when the disk no longer does what it is told, `NodeStopped` when it must not go on.
+        """
         token = trio.lowlevel.current_trio_token()
         disk = self._start_disk(
             lambda answers: _tell(token, self._disk_answered, answers),
@@ -153,8 +211,8 @@ class Node:
                 self._turned = trio.Event()
 
     async def until_ready(self) -> None:
-        """Return once this node leads and a configuration is in force."""
-        while not self.ready:
+        """Return once this node can serve."""
+        while self.not_ready:
             await self._turned.wait()
 
     async def _next_turn(self) -> None:
@@ -182,11 +240,17 @@ class Node:
             case Observe(watch):
                 self._watching.cancel()
                 self._watching = trio.CancelScope()
-                nursery.start_soon(self._observe, watch, self._watching)
+                if watch is not None:
+                    nursery.start_soon(self._observe, watch, self._watching)
             case SaveSnapshot():
                 self._save_snapshot(output, disk)
-            case Send():
-                raise AssertionError("a lone voter has nobody to send to")
+            case Send(letters):
+                self.post(letters)
+            case Tell(text, facts, warning):
+                (_log.warning if warning else _log.info)(text, **facts)
+            case Stop():
+                self._failure = NodeStopped(output)
+                self._bell.set()
             case _:
                 disk.submit(output)
 

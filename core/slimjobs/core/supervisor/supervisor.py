@@ -145,6 +145,14 @@ class Supervisor:
             progress.accepted = None
         self._to_look_at.update(dict.fromkeys(self.desired.runs))
 
+    def end_leading(self) -> None:
+        """This node leads no more: what it saw grows old from here on. Effects under way still end here."""
+        self.mirror = Mirror()
+
+    def begin_anew(self, desired: Desired) -> None:
+        """The state was made anew, and what is wanted with it."""
+        self.desired = desired
+
     def follow(self) -> None:
         """For a node that does not lead: forget what is over; a new leader looks at everything anyway."""
         for run in self._to_look_at:

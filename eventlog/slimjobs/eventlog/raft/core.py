@@ -80,6 +80,8 @@ class Raft(State):
         """After how many ticks something is to be done; until then they may be told late, all at once."""
         if self.role is Role.LEADER:
             return self.options.heartbeat_ticks - self.heartbeat_elapsed
+        if not election.may_stand(self):
+            return self.options.election_ticks
         until_election = self.election_timeout - self.election_elapsed
         return min(until_election, self.options.heartbeat_ticks - self.heartbeat_elapsed) if self.requests else until_election
 

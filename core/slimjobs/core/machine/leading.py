@@ -1,0 +1,209 @@
+"""A reign: what a leader does at every turn, from the moment that it knows all that was written before it.
+
+begin (the no-op of its term is applied) -> clocks are known -> founded -> members -> callers, supervision, time -> end
+
+Everything here appends records; who follows never comes here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from slimjobs.core.decide.admission import admit_everywhere, expire_surplus
+from slimjobs.core.decide.depending import admit_waiting_for, record_readiness
+from slimjobs.core.decide.expiring import expire_due, next_expiry
+from slimjobs.core.machine.callers import Callers
+from slimjobs.core.machine.checkpoints import Checkpoints
+from slimjobs.core.machine.inputs import DependencySeen, Now
+from slimjobs.core.machine.journal import Journal
+from slimjobs.core.machine.members import NOBODY, Members
+from slimjobs.core.machine.outbox import Outbox
+from slimjobs.core.machine.outputs import Observe, Tell
+from slimjobs.core.machine.reports import Reports
+from slimjobs.core.machine.settings import MachineSettings
+from slimjobs.core.machine.supervising import Supervising
+from slimjobs.eventlog.events.cluster import ClusterFounded, LevelRaised, MemberNamed
+from slimjobs.eventlog.events.record import Event
+from slimjobs.eventlog.events.runs import RunId
+from slimjobs.eventlog.raft import Raft, Role, Term
+
+CLOCK_LOOKED_AT_NS = 1_000_000_000
+"""The wall clock may jump, so it is read again at least this often while something is due by it."""
+
+SHORTEST_WAIT_NS = 10_000_000
+"""What is due but could not be written is tried again after this long, not at once."""
+
+NO_REIGN = Term(0)
+
+
+class Leading:
+    """The leader's work. `watch` numbers the watch of the orchestrator, of this reign or the last."""
+
+    def __init__(
+        self,
+        raft: Raft,
+        journal: Journal,
+        members: Members,
+        reports: Reports,
+        callers: Callers,
+        supervising: Supervising,
+        checkpoints: Checkpoints,
+        outbox: Outbox,
+        founding_id: str,
+        settings: MachineSettings,
+    ) -> None:
+        self._raft = raft
+        self._journal = journal
+        self._members = members
+        self._reports = reports
+        self._callers = callers
+        self._supervising = supervising
+        self._checkpoints = checkpoints
+        self._outbox = outbox
+        self._founding_id = founding_id
+        self._settings = settings
+        self._reign = NO_REIGN
+        self._unsettled = False
+        self._watching = False
+        self._dependencies_seen: set[str] = set()
+        self.dependency_reports: dict[str, DependencySeen] = {}
+        self.is_leaving = False
+        self.watch = 0
+
+    # Beginning and end ----------------------------------------------------------------------------------------------
+
+    @property
+    def reigns(self) -> bool:
+        """Whether this node leads, knows all that was written before, and may write."""
+        return bool(self._reign) and not self.has_ended and not self._raft.transferee
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether a reign is over that nobody has ended yet."""
+        ended = self._raft.role is not Role.LEADER or self._raft.term != self._reign
+        return bool(self._reign) and ended
+
+    # When the no-op of its term commits, everything older is applied: from here on the state is the log's whole truth.
+    def begin(self) -> None:
+        """This node leads from here on."""
+        self._reign = self._raft.term
+        self._unsettled = True
+        self._watching = False
+        self._dependencies_seen.clear()
+        self._members.begin_to_lead()
+        self._supervising.begin_to_lead()
+
+    def end(self) -> None:
+        """This node leads no more."""
+        self._reign = NO_REIGN
+        self._callers.lose_leadership()
+        self._supervising.end_leading()
+        if self._watching:
+            self._watching = False
+            self._outbox.outputs.append(Observe(None))
+
+    # A turn ---------------------------------------------------------------------------------------------------------
+
+    def lead(self, touched: Collection[RunId], now: Now) -> None:
+        """Do everything that is due. `touched`: the runs about which something was committed."""
+        if not self._reports.is_enough or self._hands_over(now):
+            return
+        if not self._journal.state.cluster and not self._found(now):
+            return
+        self._watch_anew()
+        self._take_reports(now)
+        if self._unsettled:
+            self._settle(now)
+        if self._members.has_majority:
+            self._callers.serve(self._dependencies_seen, now)
+        self._supervising.look(self._dependencies_seen, now)
+        self._append(expire_due(self._journal.state, now.wall_ms), "time", now)
+        self._tend_members(now)
+        self._checkpoints.write_if_due(now)
+        self._callers.look_after(touched, self._dependencies_seen, now)
+        self._journal.propose()
+        self._change_membership()
+        self._transfer()
+
+    def _found(self, now: Now) -> bool:
+        founded = (ClusterFounded(self._founding_id), MemberNamed(self._settings.name, self._raft.id))
+        return self._append(founded, "founding", now)
+
+    # Design §2: whose clock is wrong stamps nothing.
+    def _hands_over(self, now: Now) -> bool:
+        if not self._reports.is_skewed:
+            return False
+        facts = {"milliseconds": self._reports.clock_skew_ms}
+        self._outbox.outputs.append(Tell("this node's clock differs from the others'; it leads no more", facts, True))
+        successor = self._members.best_successor()
+        if successor == NOBODY or not self._raft.transfer(successor):
+            self._raft.resign()
+        return True
+
+    # What is missing in a list is gone only if it was there when the list began. So a leader trusts no list that was
+    # begun before it knew all that the log says is bound.
+    def _watch_anew(self) -> None:
+        if not self._watching:
+            self._watching = True
+            self.watch += 1
+            self._outbox.outputs.append(Observe(self.watch))
+
+    def _take_reports(self, now: Now) -> None:
+        reports, self.dependency_reports = self.dependency_reports, {}
+        for name, seen in reports.items():
+            record = record_readiness(self._journal.state, name, seen.ready, seen.reason)
+            if not self._append(record, "surroundings", now):
+                self._dependencies_seen.discard(name)
+                self.dependency_reports[name] = seen
+                continue
+            self._dependencies_seen.add(name)
+            if seen.ready:
+                admitted = admit_waiting_for(self._journal.state, name, self._dependencies_seen)
+                self._unsettled |= not self._append(admitted, "surroundings", now)
+
+    # What may be due in any queue: after a change of leader, whose limits may be others; and what found no room.
+    def _settle(self, now: Now) -> None:
+        state = self._journal.state
+        settled = self._append(admit_everywhere(state, self._dependencies_seen), "leader", now)
+        for queue in list(state.queues.values()):
+            settled &= self._append(expire_surplus(queue, self._settings.limits.finished_jobs), "leader", now)
+        self._unsettled = not settled
+
+    def _append(self, events: Sequence[Event], cause: str, now: Now) -> bool:
+        """Whether they are in the log; False means that there is no room for them."""
+        return not events or self._journal.append(events, cause, now.wall_ms, new_work=False) is not None
+
+    # The cluster itself ---------------------------------------------------------------------------------------------
+
+    def _tend_members(self, now: Now) -> None:
+        self._append(self._members.naming(), "membership", now)
+        level = self._reports.level()
+        if level > self._journal.state.level:
+            self._append((LevelRaised(level),), "membership", now)
+        agreement = self._reports.agreement(self._checkpoints.last)
+        if agreement is not None and self._append((agreement,), "checkpoint", now):
+            self._reports.agreed(agreement.index)
+
+    def _change_membership(self) -> None:
+        change = self._members.change()
+        if change is not None and self._raft.change_membership(change) is not None:
+            node = self._members.name_of(change.node) or f"{change.node:x}"
+            self._outbox.outputs.append(Tell("the membership changes", {"step": change.kind.value, "node": node}))
+
+    def _transfer(self) -> None:
+        if self.is_leaving and self._members.successor == NOBODY:
+            self._members.successor = self._members.best_successor()
+        successor, self._members.successor = self._members.successor, NOBODY
+        if successor != NOBODY:
+            self._raft.transfer(successor)
+
+    # Time -----------------------------------------------------------------------------------------------------------
+
+    def next_wake_ns(self, now: Now) -> int | None:
+        """When something is due that nothing will announce."""
+        if self._supervising.can_go_on:
+            return now.monotonic_ns
+        if (due_ms := next_expiry(self._journal.state)) is None:
+            return None
+        until_ns = max(due_ms - now.wall_ms, 0) * 1_000_000
+        return now.monotonic_ns + min(max(until_ns, SHORTEST_WAIT_NS), CLOCK_LOOKED_AT_NS)

@@ -1,0 +1,117 @@
+"""What members report to their leader: their clocks, how far they are, which state they were in at a checkpoint.
+
+A leader stamps records with its own clock, so it has to know before the first of them whether that is to be trusted;
+a report comes as soon as a new leader is heard, and then with the heartbeats (design §2).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from slimjobs.core.machine.inputs import Now
+from slimjobs.core.machine.letters import Report
+from slimjobs.core.machine.outbox import Outbox
+from slimjobs.core.machine.settings import MachineSettings
+from slimjobs.eventlog.events.cluster import CheckpointAgreed
+from slimjobs.eventlog.raft import Index, NodeId, Raft, Role, Term
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """A report, when it came (monotonic), and how far its sender's clock was before ours then (Unix ms)."""
+
+    report: Report
+    at_ns: int
+    clock_offset_ms: int
+
+
+class Seen(NamedTuple):
+    """The state's hash at a checkpoint; no hash where there was none."""
+
+    at: Index = Index(0)
+    digest: bytes = b""
+
+
+class Reports:
+    """The latest report of every member, in this reign. `own`: this node's last checkpoint, as of `now_ns`."""
+
+    def __init__(self, raft: Raft, outbox: Outbox, settings: MachineSettings) -> None:
+        self.heard: dict[NodeId, Heard] = {}
+        self._raft = raft
+        self._outbox = outbox
+        self._settings = settings
+        self._told: tuple[NodeId, Term] = NodeId(0), Term(0)
+        self._tell_again_ns = 0
+        self._agreed = Index(0)
+        self.own = Seen()
+        self.now_ns = 0
+
+    def begin_to_lead(self) -> None:
+        """A new reign: nothing was heard in it yet."""
+        self.heard.clear()
+
+    def take(self, report: Report, now: Now) -> None:
+        """A member has reported."""
+        self.heard[report.sender] = Heard(report, now.monotonic_ns, report.wall_ms - now.wall_ms)
+
+    def tell(self, checkpoint: Seen, now: Now) -> None:
+        """Report to the leader that is heard: at once to a new one, then as often as there are heartbeats."""
+        self.own, self.now_ns = checkpoint, now.monotonic_ns
+        raft = self._raft
+        leader = raft.leader, raft.term
+        if raft.role is not Role.FOLLOWER or not raft.leader:
+            return
+        if leader == self._told and now.monotonic_ns < self._tell_again_ns:
+            return
+        self._told = leader
+        self._tell_again_ns = now.monotonic_ns + self._settings.election_milliseconds * 100_000
+        level, version = self._settings.event_level, self._settings.version
+        me, to, last_index, commit = raft.id, raft.leader, raft.last_index, raft.commit
+        self._outbox.letters.append(Report(me, to, now.wall_ms, last_index, commit, *checkpoint, level, version))
+
+    @property
+    def _others(self) -> Sequence[Heard]:
+        """What the other voters have reported."""
+        return [self.heard[voter] for voter in self._raft.membership.voters if voter in self.heard]
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether a majority of the voters, this leader among them, has been heard."""
+        return len(self._others) >= len(self._raft.membership.voters) // 2
+
+    # The middle of all clocks, the own one among them: of three, one that is wrong never decides.
+    @property
+    def clock_skew_ms(self) -> int:
+        """How far the middle of all voters' clocks is before the own one."""
+        offsets = sorted([0, *(heard.clock_offset_ms for heard in self._others)])
+        low, high = offsets[(len(offsets) - 1) // 2], offsets[len(offsets) // 2]
+        return min(low, high, key=abs)
+
+    @property
+    def is_skewed(self) -> bool:
+        """Whether the own clock is too far from the others' for stamping records."""
+        return abs(self.clock_skew_ms) > self._settings.max_clock_skew_seconds * 1000
+
+    def level(self) -> int:
+        """The highest event level that every voter understands; 1 as long as not all have been heard."""
+        if len(self._others) + 1 < len(self._raft.membership.voters):
+            return 1
+        return min([self._settings.event_level, *(heard.report.level for heard in self._others)])
+
+    def agreement(self, own: Seen) -> CheckpointAgreed | None:
+        """A checkpoint at which a majority of the voters was in the same state, if there is a new one."""
+        voters = self._raft.membership.voters
+        seen = [Seen(heard.report.checkpoint, heard.report.digest) for heard in self._others]
+        if self._raft.is_voter and len(voters) > 1:  # alone, one agrees with anything
+            seen.append(own)
+        for checkpoint, count in Counter(seen).items():
+            if checkpoint.digest and checkpoint.at > self._agreed and count > len(voters) // 2:
+                return CheckpointAgreed(*checkpoint)
+        return None
+
+    def agreed(self, index: Index) -> None:
+        """What was agreed on is in the log."""
+        self._agreed = max(self._agreed, index)

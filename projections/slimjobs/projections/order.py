@@ -127,6 +127,16 @@ class QueueOrder:
         start = (ordinal & _OFFSET) * _ID_BYTES
         return RunId(bytes(self._ids[ordinal >> CHUNK_BITS][start : start + _ID_BYTES]))
 
+    def runs(self) -> Iterator[list[RunId]]:
+        """All runs in order, some at a time."""
+        for chunk in range(self.first_chunk, (self.next_ordinal >> CHUNK_BITS) + 1):
+            mask = self._masks.get(chunk, 0)
+            ids = bytes(self._ids.get(chunk, b""))
+            runs = [RunId(ids[start : start + _ID_BYTES]) for start in range(0, len(ids), _ID_BYTES)]
+            if mask != (1 << len(runs)) - 1:
+                runs = [run for offset, run in enumerate(runs) if mask >> offset & 1]
+            yield runs
+
     def after(self, ordinal: int) -> Iterator[int]:
         """The ordinals above the given one, in order; -1 for all."""
         start = max(ordinal >> CHUNK_BITS, self.first_chunk)

@@ -1,8 +1,11 @@
 """The state as bytes, and back. Equal states give equal bytes, on every node: a checkpoint's hash compares them.
 
-The bytes are a stream of rows, each a length and a MessagePack array `[table, columns...]`, tables in a fixed order and
-rows in the order in which the log made them; the stream is cut into frames of at most 64 KiB without regard to rows.
-Indexes over the tables are not in it: they are built anew by the functions that the fold itself uses.
+The bytes are a stream of blocks: a length, the number of a table, and some of its rows as a MessagePack array; tables
+in a fixed order and rows in the order in which the log made them. The stream is cut into frames of at most 64 KiB
+without regard to blocks. Indexes over the tables are not in it: they are built anew by the functions that the fold
+itself uses.
+
+Writing holds up the loop, so nothing is done for each of 100,000 rows that can be done for many at once.
 """
 
 from __future__ import annotations
@@ -10,8 +13,9 @@ from __future__ import annotations
 import enum
 import hashlib
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -24,21 +28,22 @@ from slimjobs.projections.state import (
     Dependency,
     Key,
     Queue,
+    Run,
     State,
     Version,
     decode_run,
-    encode_run,
     unpack_queued,
 )
 
 FRAME_BYTES = 64 * 1024
-_LENGTH_BYTES = 4
-_RUN_BYTES = 10
-_KEY_BYTES = 16
+_BLOCK_ROWS = 64
+_HEAD = struct.Struct("<IB")
+
+_Row = TypeVar("_Row")
 
 
 class _Table(enum.IntEnum):
-    """What a row is of. Numbers are for ever."""
+    """What the rows of a block are of. Numbers are for ever."""
 
     COUNTERS = 0
     VERSION = 1
@@ -94,16 +99,20 @@ _encode = msgspec.msgpack.Encoder().encode
 
 def snapshot_frames(state: State) -> Iterator[bytes]:
     """The state in frames. Drain it before the state changes again."""
-    pending = bytearray()
-    for table, row in _rows(state):
-        pending += (len(row) + 1).to_bytes(_LENGTH_BYTES, "little")
-        pending.append(table)
-        pending += row
-        while len(pending) >= FRAME_BYTES:
-            yield bytes(pending[:FRAME_BYTES])
-            del pending[:FRAME_BYTES]
-    if pending:
-        yield bytes(pending)
+    parts: list[bytes] = []
+    size = 0
+    for table, rows in _blocks(state):
+        encoded = _encode(rows)
+        parts += (_HEAD.pack(len(encoded), table), encoded)
+        size += _HEAD.size + len(encoded)
+        if size >= FRAME_BYTES:
+            pending = b"".join(parts)
+            size %= FRAME_BYTES
+            for start in range(0, len(pending) - size, FRAME_BYTES):
+                yield pending[start : start + FRAME_BYTES]
+            parts = [pending[len(pending) - size :]]
+    if size:
+        yield b"".join(parts)
 
 
 def state_hash(state: State) -> bytes:
@@ -114,51 +123,68 @@ def state_hash(state: State) -> bytes:
     return digest.digest()
 
 
-def _rows(state: State) -> Iterator[tuple[_Table, bytes]]:
-    yield (
-        _Table.COUNTERS,
-        _encode(
-            _Counters(
-                state.index,
-                state.at,
-                state.chain,
-                state.cluster,
-                state.configured,
-                state.next_version,
-                state.next_admission,
-                state.level,
-                sorted(state.members.items()),
-            )
-        ),
+def _blocks(state: State) -> Iterator[tuple[_Table, Sequence[object]]]:
+    yield _Table.COUNTERS, (_counters_of(state),)
+    for table, rows in (
+        (_Table.VERSION, _version_rows(state)),
+        (_Table.DEPENDENCY, (_DependencyRow(name, state.dependencies[name]) for name in sorted(state.dependencies))),
+        (_Table.QUEUE, _queue_rows(state)),
+    ):
+        yield from _cut(table, rows)
+    for name in sorted(state.queues):
+        for runs in state.queues[name].order.runs():
+            for start in range(0, len(runs), _BLOCK_ROWS):
+                some = runs[start : start + _BLOCK_ROWS]
+                yield _Table.QUEUED, list(zip(some, map(state.queued.__getitem__, some), strict=True))
+    yield from _cut(_Table.ACTIVE, state.active.values())
+    yield from _cut(_Table.FINISHED, state.finished.values())
+    yield from _cut(_Table.DELETED, state.deleted.values())
+    yield from _cut(_Table.DEPARTURE, state.departures.items())
+    yield from _cut(_Table.KEY, state.keys.items())
+
+
+def _cut(table: _Table, rows: Iterable[object]) -> Iterator[tuple[_Table, Sequence[object]]]:
+    remaining = iter(rows)
+    while some := list(islice(remaining, _BLOCK_ROWS)):
+        yield table, some
+
+
+def _counters_of(state: State) -> _Counters:
+    return _Counters(
+        state.index,
+        state.at,
+        state.chain,
+        state.cluster,
+        state.configured,
+        state.next_version,
+        state.next_admission,
+        state.level,
+        sorted(state.members.items()),
     )
+
+
+def _version_rows(state: State) -> Iterator[_VersionRow]:
     for number in sorted(state.versions):
         version = state.versions[number]
         current = state.current.get(version.name) == number
-        yield _Table.VERSION, _encode(_VersionRow(number, version.name, version.source, version.definition, current))
-    for name in sorted(state.dependencies):
-        yield _Table.DEPENDENCY, _encode(_DependencyRow(name, state.dependencies[name]))
+        yield _VersionRow(number, version.name, version.source, version.definition, current)
+
+
+def _queue_rows(state: State) -> Iterator[_QueueRow]:
     for name in sorted(state.queues):
         queue, order = state.queues[name], state.queues[name].order
         first = next(order.after(-1), order.next_ordinal)
-        yield _Table.QUEUE, _encode(_QueueRow(name, queue.slots, queue.limit, first, order.next_ordinal))
-    for name in sorted(state.queues):
-        order = state.queues[name].order
-        for ordinal in order.after(-1):
-            run = order.run_at(ordinal)
-            yield _Table.QUEUED, run + state.queued[run]
-    yield from ((_Table.ACTIVE, encode_run(run)) for run in state.active.values())
-    yield from ((_Table.FINISHED, packed) for packed in state.finished.values())
-    yield from ((_Table.DELETED, _encode(deleted)) for deleted in state.deleted.values())
-    yield from ((_Table.DEPARTURE, run + packed) for run, packed in state.departures.items())
-    yield from ((_Table.KEY, key + _encode(use)) for key, use in state.keys.items())
+        yield _QueueRow(name, queue.slots, queue.limit, first, order.next_ordinal)
 
 
 def restore(frames: Iterable[bytes]) -> State:
     """The state that these frames were made of. Raises `UnreadableSnapshot`."""
     state = State()
     try:
-        for table, row in _split(frames):
-            _RESTORES[table](state, row)
+        for table, encoded in _split(frames):
+            restored = _RESTORES[table]
+            for row in restored.decoder.decode(encoded):
+                restored.enter(state, row)
     except (msgspec.MsgspecError, LookupError, ValueError, struct.error) as error:
         raise UnreadableSnapshot(f"{type(error).__name__}: {error}") from error
     # Those that hold a slot come before those that ended: only here admissions are not entered in their order.
@@ -172,19 +198,19 @@ def _split(frames: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
     for frame in frames:
         pending += frame
         start = 0
-        while len(pending) - start >= _LENGTH_BYTES:
-            end = start + _LENGTH_BYTES + int.from_bytes(pending[start : start + _LENGTH_BYTES], "little")
+        while len(pending) - start >= _HEAD.size:
+            length, table = _HEAD.unpack_from(pending, start)
+            end = start + _HEAD.size + length
             if len(pending) < end:
                 break
-            yield pending[start + _LENGTH_BYTES], bytes(pending[start + _LENGTH_BYTES + 1 : end])
+            yield table, bytes(pending[start + _HEAD.size : end])
             start = end
         del pending[:start]
     if pending:
-        raise ValueError(f"the last row is cut: {len(pending)} bytes are left over")
+        raise ValueError(f"the last block is cut: {len(pending)} bytes are left over")
 
 
-def _counters(state: State, row: bytes) -> None:
-    counters = msgspec.msgpack.decode(row, type=_Counters)
+def _counters(state: State, counters: _Counters) -> None:
     state.index = Index(counters.index)
     state.at, state.chain, state.cluster = counters.at, counters.chain, counters.cluster
     state.configured = counters.configured
@@ -192,63 +218,66 @@ def _counters(state: State, row: bytes) -> None:
     state.level, state.members = counters.level, dict(counters.members)
 
 
-def _version(state: State, row: bytes) -> None:
-    version = msgspec.msgpack.decode(row, type=_VersionRow)
+def _version(state: State, version: _VersionRow) -> None:
     state.versions[version.number] = Version(version.number, version.name, version.source, version.definition)
     if version.current:
         state.current[version.name] = version.number
 
 
-def _dependency(state: State, row: bytes) -> None:
-    dependency = msgspec.msgpack.decode(row, type=_DependencyRow)
+def _dependency(state: State, dependency: _DependencyRow) -> None:
     state.dependencies[dependency.name] = dependency.dependency
 
 
-def _queue(state: State, row: bytes) -> None:
-    saved = msgspec.msgpack.decode(row, type=_QueueRow)
+def _queue(state: State, saved: _QueueRow) -> None:
     queue = state.queues[saved.name] = Queue(saved.name, saved.first_ordinal)
     queue.slots, queue.limit = saved.slots, saved.limit
     queue.order.next_ordinal = saved.next_ordinal
 
 
-def _queued(state: State, row: bytes) -> None:
-    packed = row[_RUN_BYTES:]
-    fold.enter_queue(state, RunId(row[:_RUN_BYTES]), packed, unpack_queued(packed))
+def _queued(state: State, row: tuple[bytes, bytes]) -> None:
+    run, packed = row
+    fold.enter_queue(state, RunId(run), packed, unpack_queued(packed))
 
 
-def _active(state: State, row: bytes) -> None:
-    run = decode_run(row)
+def _active(state: State, run: Run) -> None:
     state.versions[run.definition].runs += 1
     fold.enter_active(state, run)
 
 
-def _finished(state: State, row: bytes) -> None:
-    run = decode_run(row)
+def _finished(state: State, packed: bytes) -> None:
+    run = decode_run(packed)
     state.versions[run.definition].runs += 1
     fold.enter_finished(state, run)
 
 
-def _deleted(state: State, row: bytes) -> None:
-    fold.enter_deleted(state, msgspec.msgpack.decode(row, type=DeletedRun))
+def _departure(state: State, row: tuple[bytes, bytes]) -> None:
+    state.departures[RunId(row[0])] = row[1]
 
 
-def _departure(state: State, row: bytes) -> None:
-    state.departures[RunId(row[:_RUN_BYTES])] = row[_RUN_BYTES:]
+def _key(state: State, row: tuple[bytes, Key]) -> None:
+    state.keys[row[0]] = row[1]
 
 
-def _key(state: State, row: bytes) -> None:
-    state.keys[row[:_KEY_BYTES]] = msgspec.msgpack.decode(row[_KEY_BYTES:], type=Key)
+class _Restore(NamedTuple):
+    """How the rows of a table are read and entered."""
+
+    decoder: msgspec.msgpack.Decoder[list[Any]]
+    enter: Callable[[State, Any], None]
 
 
-_RESTORES: Final[Mapping[int, Callable[[State, bytes], None]]] = {
-    _Table.COUNTERS: _counters,
-    _Table.VERSION: _version,
-    _Table.DEPENDENCY: _dependency,
-    _Table.QUEUE: _queue,
-    _Table.QUEUED: _queued,
-    _Table.ACTIVE: _active,
-    _Table.FINISHED: _finished,
-    _Table.DELETED: _deleted,
-    _Table.DEPARTURE: _departure,
-    _Table.KEY: _key,
+def _rows_of(row: type[_Row], enter: Callable[[State, _Row], None]) -> _Restore:
+    return _Restore(msgspec.msgpack.Decoder(list[row]), enter)  # type: ignore[valid-type]  # mypy knows no such types
+
+
+_RESTORES: Final[Mapping[int, _Restore]] = {
+    _Table.COUNTERS: _rows_of(_Counters, _counters),
+    _Table.VERSION: _rows_of(_VersionRow, _version),
+    _Table.DEPENDENCY: _rows_of(_DependencyRow, _dependency),
+    _Table.QUEUE: _rows_of(_QueueRow, _queue),
+    _Table.QUEUED: _rows_of(tuple[bytes, bytes], _queued),
+    _Table.ACTIVE: _rows_of(Run, _active),
+    _Table.FINISHED: _rows_of(bytes, _finished),
+    _Table.DELETED: _rows_of(DeletedRun, fold.enter_deleted),
+    _Table.DEPARTURE: _rows_of(tuple[bytes, bytes], _departure),
+    _Table.KEY: _rows_of(tuple[bytes, Key], _key),
 }

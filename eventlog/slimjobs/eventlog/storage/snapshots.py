@@ -1,6 +1,11 @@
 """Snapshots: the state at one index, written beside the log and published by renaming.
 
-    magic 8 | frame: header | frame ... | 0xFFFFFFFF, count 8, digest 32          frame: length 4, checksum 8, payload
+    magic 8 | block | block ... | 0xFFFFFFFF, count 8, digest 32
+    block: length 4, checksum 32, frames           frame: length 4, payload           the first frame is the header
+
+A block is as many frames as fit 256 KiB. Its checksum is keyed with the checksum of the block before, so the last one,
+and the digest made of it and the number of frames, covers every byte: each is hashed once. One write and one hash for
+many frames: both let go of the interpreter, and a busy disk thread may take its time to give it back.
 
 The writer runs where the frames are made (the loop, between two batches) and only fills a temporary file; the disk
 thread makes it durable and publishes it. Nothing in a file is the node's own, so nodes that agree write the same bytes.
@@ -19,14 +24,16 @@ import msgspec
 
 from slimjobs.eventlog.raft.types import Index
 from slimjobs.eventlog.storage.errors import Damage, DiskFailed
-from slimjobs.eventlog.storage.files import OUT_OF_DESCRIPTORS, OUT_OF_SPACE, Files
+from slimjobs.eventlog.storage.files import OUT_OF_DESCRIPTORS, OUT_OF_SPACE, Buffer, Files
 from slimjobs.eventlog.storage.identity import TEMPORARY
 from slimjobs.eventlog.storage.requests import PieceLoaded, SnapshotHeader, SnapshotRefused
 
 FRAME_BYTES: Final = 64 * 1024
 
 _MAGIC: Final = b"SJsnap1\n"
-_FRAME: Final = struct.Struct("<I8s")
+_BLOCK_BYTES: Final = 256 * 1024
+_BLOCK: Final = struct.Struct("<I32s")
+_FRAME: Final = struct.Struct("<I")
 _FOOTER: Final = struct.Struct("<IQ32s")
 _FOOTER_MARK: Final = 0xFFFFFFFF
 _NAME: Final = re.compile(r"snapshot-(\d{20})\.snap")
@@ -61,8 +68,10 @@ class SnapshotWriter:
         self._files = files
         self._index = header.index
         self._name = snapshot_name(header.index) + _WRITING
-        self._hash = hashlib.blake2b(digest_size=32)
-        self._count = -1  # the header is a frame too, but not one of the state's
+        self._block = bytearray(_BLOCK.size + _BLOCK_BYTES)
+        self._filled = _BLOCK.size
+        self._count = 0
+        self._checksum = _MAGIC
         self._offset = 0
         self._refused: SnapshotRefused | None = None
         self._file: int | None = None
@@ -74,19 +83,27 @@ class SnapshotWriter:
 
     @property
     def digest(self) -> bytes:
-        """The hash of header and frames so far: after `finish`, the same on every node that agrees."""
-        return self._hash.digest()
+        """The hash of header and frames after `finish`: the same on every node that agrees."""
+        return _digest(self._checksum, self._count)
 
     def write(self, frame: bytes) -> None:
         """Add a frame of at most 64 KiB."""
         if len(frame) > FRAME_BYTES:
             raise ValueError(f"a frame of {len(frame)} bytes, at most {FRAME_BYTES}")
+        if self._file is None:
+            return
+        if self._filled + _FRAME.size + len(frame) > len(self._block):
+            self._write_block()
+        start = self._filled + _FRAME.size
+        _FRAME.pack_into(self._block, self._filled, len(frame))
+        self._block[start : start + len(frame)] = frame
+        self._filled = start + len(frame)
         self._count += 1
-        self._put(_FRAME.pack(len(frame), _frame_checksum(self._count, frame)) + frame)
 
     def finish(self) -> SnapshotRefused | None:
         """Complete the file (it is not durable yet, `PublishSnapshot` makes it so), or say why there is none."""
-        self._put(_FOOTER.pack(_FOOTER_MARK, self._count, self._hash.digest()), hashed=False)
+        self._write_block()
+        self._put(_FOOTER.pack(_FOOTER_MARK, self._count, self.digest))
         self._close()
         if self._refused is None:
             with self._refusing():
@@ -98,14 +115,20 @@ class SnapshotWriter:
         self._close()
         discard_snapshot(self._files, self._index)
 
-    def _put(self, content: bytes, hashed: bool = True) -> None:
+    def _write_block(self) -> None:
+        with memoryview(self._block)[: self._filled] as block:
+            frames = block[_BLOCK.size :]
+            self._checksum = _chained(self._checksum, frames)
+            _BLOCK.pack_into(block, 0, len(frames), self._checksum)
+            self._put(block)
+        self._filled = _BLOCK.size
+
+    def _put(self, content: Buffer) -> None:
         if self._file is None:
             return
         with self._refusing():
             self._files.write(self._file, content, self._offset)
         self._offset += len(content)
-        if hashed:
-            self._hash.update(content)
 
     @contextlib.contextmanager
     def _refusing(self) -> Iterator[None]:
@@ -163,29 +186,37 @@ class SnapshotReader:
             self._files.close(file)
 
     def _verified_frames(self, file: int, size: int) -> Iterator[bytes]:
-        content = self._files.read(file, len(_MAGIC), 0)
-        if content != _MAGIC:
+        checksum = self._files.read(file, len(_MAGIC), 0)
+        if checksum != _MAGIC:
             raise self._damage(0, "other bytes", "the mark of a snapshot")
-        digest = hashlib.blake2b(content, digest_size=32)
         offset, count = len(_MAGIC), 0
         while (left := size - offset) >= _FOOTER.size:
-            content = self._files.read(file, _FRAME.size + FRAME_BYTES, offset)
-            length, checksum = _FRAME.unpack_from(content)
+            content = self._files.read(file, _BLOCK.size + _BLOCK_BYTES, offset)
+            length, expected = _BLOCK.unpack_from(content)
             if length == _FOOTER_MARK:
-                if (
-                    count == 0
-                    or left != _FOOTER.size
-                    or content != _FOOTER.pack(_FOOTER_MARK, count - 1, digest.digest())
-                ):
-                    raise self._damage(offset, "a footer that does not match", f"the hash of {count - 1} frames")
+                footer = _FOOTER.pack(_FOOTER_MARK, count, _digest(checksum, count))
+                if count == 0 or left != _FOOTER.size or content != footer:
+                    raise self._damage(offset, "a footer that does not match", f"the hash of {count} frames")
                 return
-            frame = content[_FRAME.size : _FRAME.size + length]
-            if length > FRAME_BYTES or len(frame) < length or _frame_checksum(count, frame) != checksum:
-                raise self._damage(offset, "bytes that do not match their checksum", f"frame {count}")
-            digest.update(content[: _FRAME.size + length])
-            offset, count = offset + _FRAME.size + length, count + 1
-            yield frame
+            block = memoryview(content)[_BLOCK.size : _BLOCK.size + length]
+            checksum = _chained(checksum, block)
+            if len(block) < length or checksum != expected:
+                raise self._damage(offset, "bytes that do not match their checksum", f"a block from frame {count} on")
+            for frame in self._frames_in(block, offset):
+                count += 1
+                yield frame
+            offset += _BLOCK.size + length
         raise self._damage(offset, "the end of the file", "more frames and a footer")
+
+    def _frames_in(self, block: memoryview, offset: int) -> Iterator[bytes]:
+        at = 0
+        while at < len(block):
+            length = int.from_bytes(block[at : at + _FRAME.size], "little")
+            frame = bytes(block[at + _FRAME.size : at + _FRAME.size + length])
+            if len(frame) < length:
+                raise self._damage(offset, "a block that ends within a frame", "whole frames")
+            at += _FRAME.size + length
+            yield frame
 
     def _decoded(self, frame: bytes, index: Index) -> SnapshotHeader:
         try:
@@ -263,5 +294,9 @@ def remove_older_snapshots(files: Files, keep: int) -> None:
         files.remove(name)
 
 
-def _frame_checksum(position: int, frame: bytes) -> bytes:
-    return hashlib.blake2b(frame, digest_size=8, key=position.to_bytes(8, "little")).digest()
+def _chained(before: bytes, block: Buffer) -> bytes:
+    return hashlib.blake2b(block, digest_size=32, key=before).digest()
+
+
+def _digest(checksum: bytes, frames: int) -> bytes:
+    return _chained(checksum, frames.to_bytes(8, "little"))

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import msgspec
+import pytest
 import trio
 
 from slimjobs.eventlog.raft.types import NodeId
@@ -95,6 +96,12 @@ class Talker:
 
     def say(self, other: Talker, *said: str) -> None:
         self.transport.send([Note(other.node, text) for text in said])
+
+
+async def logged(caplog: pytest.LogCaptureFixture, text: str) -> None:
+    """Wait until the log says this."""
+    while text not in caplog.text:  # noqa: ASYNC110 - pytest's log has no event
+        await trio.sleep(0.005)
 
 
 def texts(told: Sequence[Told]) -> list[str]:

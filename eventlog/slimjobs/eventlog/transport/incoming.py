@@ -41,10 +41,10 @@ class Incoming(Generic[L]):
     async def serve(self, socket: trio.SocketStream, nursery: trio.Nursery) -> None:
         """One connection from its beginning to its end; raises nothing for what the other side does."""
         host = remote_host(socket)
+        watch(socket, self._limits)
         try:
-            watch(socket, self._limits)
             await self._serve(socket, host, nursery)
-        except (OSError, Lost) as error:
+        except Lost as error:
             logger.debug("a connection from %s ended: %s", host, error)
         except Unreadable as error:
             self._complaints.about_address(host, str(error))
@@ -97,7 +97,7 @@ class Incoming(Generic[L]):
         try:
             await self._post.receive(link)
         finally:
-            if self._peers[greeting.name] is link:
+            if self._peers.get(greeting.name) is link:
                 del self._peers[greeting.name]
 
     async def _serve_guest(self, link: Link, greeting: Greeting, nursery: trio.Nursery) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -64,6 +65,8 @@ async def dial(peer: PeerAddress, limits: Limits) -> trio.SocketStream:
         raise Unreachable(f"no connection within {limits.connect_seconds:g} s") from None
     except OSError as error:
         raise _unreachable(error) from error
+    except UnicodeError as error:  # what the resolver makes of a label that is empty or too long
+        raise Unreachable(f"no host name: {error}") from error
     watch(stream, limits)
     return stream
 
@@ -77,17 +80,22 @@ def _unreachable(error: OSError) -> Unreachable:
 
 
 def watch(stream: trio.SocketStream, limits: Limits) -> None:
-    """Let the kernel end the connection when the other side is silent, be there something to send or not (tcp(7))."""
+    """Let the kernel end the connection when the other side is silent, be there something to send or not (tcp(7)).
+
+    Does nothing to one that has ended already: its reader is about to see that.
+    """
     probes = max(1, round(limits.dead_after_seconds / KEEPALIVE_SECONDS) - 1)
-    for level, option, value in (
+    options = (
         (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
         (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
         (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_SECONDS),
         (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_SECONDS),
         (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, probes),
         (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1000 * limits.dead_after_seconds)),
-    ):
-        stream.setsockopt(level, option, value)
+    )
+    with suppress(OSError):
+        for level, option, value in options:
+            stream.setsockopt(level, option, value)
 
 
 def remote_host(stream: trio.SocketStream) -> str:

@@ -24,6 +24,8 @@ class Limits(msgspec.Struct, frozen=True):
 
     guests: int = 64
     guest_frame_bytes: int = 1024 * 1024
+    """What a guest may send as one letter: anybody may be a guest where there is no TLS, so it costs less memory."""
+
     guest_buffered_bytes: int = 1024 * 1024
     handshakes: int = 64
     """Accepted connections at once that have not introduced themselves."""

@@ -132,6 +132,18 @@ def serve(**flags: str | None) -> None:
 
 
 @slimjobs.command()
+@takes_settings
+def runner(**flags: str | None) -> None:
+    """Run a runner of processes that several nodes share, at SlimFaas__Runner, until SIGTERM or ctrl-C.
+
+    Whoever can connect to it can execute programs as its user: prefer unix:PATH, which is for that user alone.
+    """
+    from slimjobs.deploy.runner import run_until_stopped
+
+    run_until_stopped(settings_of(flags))
+
+
+@slimjobs.command()
 @click.option("--exit-when-done", is_flag=True, help="Return when the eight runs have ended.")
 @click.option("--directory", default="./data/demo", show_default=True, help="Where the demonstration keeps its log.")
 @click.option("--port", default=5000, show_default=True, help="The port to listen on, or the next one that is free.")

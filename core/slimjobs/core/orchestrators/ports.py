@@ -34,13 +34,13 @@ class Job(msgspec.Struct, frozen=True):
 # Effects ------------------------------------------------------------------------------------------------------------
 
 
-class Create(msgspec.Struct, frozen=True):
+class Create(msgspec.Struct, frozen=True, tag=True):
     """Create the object under its fixed name, suspended, without TTL: it starts nothing."""
 
     job: Job
 
 
-class Release(msgspec.Struct, frozen=True):
+class Release(msgspec.Struct, frozen=True, tag=True):
     """Let the bound object start; another uid under the name is never touched."""
 
     run: RunId
@@ -48,7 +48,7 @@ class Release(msgspec.Struct, frozen=True):
     uid: str
 
 
-class Expire(msgspec.Struct, frozen=True):
+class Expire(msgspec.Struct, frozen=True, tag=True):
     """The end is in the log: the object may be collected this many seconds after it ended."""
 
     run: RunId
@@ -57,7 +57,7 @@ class Expire(msgspec.Struct, frozen=True):
     ttl_seconds: int
 
 
-class Delete(msgspec.Struct, frozen=True):
+class Delete(msgspec.Struct, frozen=True, tag=True):
     """Remove the object and, before it, whatever still runs of it (Kubernetes' Foreground)."""
 
     run: RunId
@@ -115,19 +115,19 @@ class Listed(msgspec.Struct, frozen=True):
     jobs: tuple[ObservedJob, ...]
 
 
-class Changed(msgspec.Struct, frozen=True):
+class Changed(msgspec.Struct, frozen=True, tag=True):
     """An object appeared or changed; this is all of it."""
 
     job: ObservedJob
 
 
-class Vanished(msgspec.Struct, frozen=True):
+class Vanished(msgspec.Struct, frozen=True, tag=True):
     """An object is gone, with everything that ran of it; this is the last that was known."""
 
     job: ObservedJob
 
 
-class Unobserved(msgspec.Struct, frozen=True):
+class Unobserved(msgspec.Struct, frozen=True, tag=True):
     """The orchestrator cannot be seen now; until the next `Listed` nothing may be concluded from absence.
 
     It also comes right before every list is begun, with an empty detail where nothing is wrong: what was created after
@@ -143,33 +143,33 @@ Observation = Listed | Changed | Vanished | Unobserved
 # Outcomes of effects ------------------------------------------------------------------------------------------------
 
 
-class Created(msgspec.Struct, frozen=True):
+class Created(msgspec.Struct, frozen=True, tag=True):
     """The object exists as asked, suspended."""
 
     job: ObservedJob
 
 
-class AlreadyExists(msgspec.Struct, frozen=True):
+class AlreadyExists(msgspec.Struct, frozen=True, tag=True):
     """The name is taken; by whom, the supervisor judges from the object."""
 
     job: ObservedJob
 
 
-class Accepted(msgspec.Struct, frozen=True):
+class Accepted(msgspec.Struct, frozen=True, tag=True):
     """A release, expiry or deletion was taken on (or had been before)."""
 
 
-class Missing(msgspec.Struct, frozen=True):
+class Missing(msgspec.Struct, frozen=True, tag=True):
     """There is no object of this name and uid (404, or 422 about the uid)."""
 
 
-class Rejected(msgspec.Struct, frozen=True):
+class Rejected(msgspec.Struct, frozen=True, tag=True):
     """Refused for good: asking again cannot help (400, 413, 422)."""
 
     detail: str
 
 
-class Unavailable(msgspec.Struct, frozen=True):
+class Unavailable(msgspec.Struct, frozen=True, tag=True):
     """Not done, or nobody knows; asking again may help (403 of a quota, 429, 5xx, no answer)."""
 
     detail: str
@@ -180,6 +180,10 @@ Outcome = Created | AlreadyExists | Accepted | Missing | Rejected | Unavailable
 
 class OutputMissing(Exception):
     """The output asked for is not there (any more); the message says why."""
+
+
+class OutputUnavailable(OutputMissing):
+    """Nobody knows whether the output is there: who keeps it cannot be asked now, or was lost while it was read."""
 
 
 class Orchestrator(Protocol):
@@ -198,5 +202,5 @@ class Orchestrator(Protocol):
     ) -> AsyncIterator[bytes]:
         """Give the output of an attempt (None: the latest), as it is; with `follow` until the attempt ends.
 
-        Raises `OutputMissing`.
+        Raises `OutputMissing`, or its kind `OutputUnavailable`, at the call or at the first piece; the latter at any.
         """

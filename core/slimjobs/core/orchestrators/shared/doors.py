@@ -1,0 +1,129 @@
+"""What the server does for a connection that was welcome, one function for each purpose.
+
+Each runs until the connection is lost: it raises `Lost` then, also inside of groups.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final, TypeVar
+
+import trio
+
+from slimjobs.core.orchestrators.ports import Listed, Orchestrator, OutputMissing, OutputUnavailable
+from slimjobs.core.orchestrators.shared.connection import Connection
+from slimjobs.core.orchestrators.shared.words import (
+    BEAT_SECONDS,
+    Answer,
+    Ask,
+    End,
+    ForOutput,
+    Next,
+    NoOutput,
+    Piece,
+    Request,
+    Waiting,
+    list_parts,
+)
+
+EFFECTS_AT_ONCE: Final = 64
+"""For one node; what it asks beyond waits unread. A node asks for fewer."""
+
+T = TypeVar("T")
+
+
+async def carry_out_effects(connection: Connection[Request], orchestrator: Orchestrator) -> None:
+    """Carry out what is asked, many at once, and answer each when it is done."""
+    room = trio.Semaphore(EFFECTS_AT_ONCE)
+    answering = trio.StrictFIFOLock()
+
+    async def carry_out(ask: Ask) -> None:
+        outcome = await orchestrator.carry_out(ask.effect)
+        async with answering:
+            await connection.send(Answer(ask.number, outcome))
+        room.release()
+
+    async with trio.open_nursery() as nursery:
+        while True:
+            await room.acquire()
+            nursery.start_soon(carry_out, await _expected(connection, Ask))
+
+
+async def give_observations(connection: Connection[Request], orchestrator: Orchestrator) -> None:
+    """Give one observation for each that is asked for. A node that asks too rarely gets a new list from its watch."""
+    observations = orchestrator.observe()
+    while True:
+        await _expected(connection, Next)
+        observation = await _beating(connection, lambda: anext(observations))
+        if isinstance(observation, Listed):
+            for part in list_parts(observation.jobs):
+                await connection.send(part)
+        else:
+            await connection.send(observation)
+
+
+async def give_output(connection: Connection[Request], orchestrator: Orchestrator, wanted: ForOutput) -> None:
+    """Give one piece of the output for each that is asked for, until its end."""
+    words = _Words(orchestrator, wanted)
+    while not words.ended:
+        await _expected(connection, Next)
+        await connection.send(await _beating(connection, words.next))
+
+
+class _Words:
+    """An output in the words of the protocol."""
+
+    def __init__(self, orchestrator: Orchestrator, wanted: ForOutput) -> None:
+        self._orchestrator = orchestrator
+        self._wanted = wanted
+        self._pieces: AsyncIterator[bytes] | None = None
+        self.ended = False
+
+    async def next(self) -> Piece | End | NoOutput:
+        """The next one; after anything but a piece there is none."""
+        try:
+            piece = await anext(self._opened(), None)
+        except OutputMissing as missing:
+            self.ended = True
+            return NoOutput(str(missing), unknown=isinstance(missing, OutputUnavailable))
+        self.ended = piece is None
+        return End() if piece is None else Piece(piece)
+
+    def _opened(self) -> AsyncIterator[bytes]:
+        if self._pieces is None:
+            wanted = self._wanted
+            self._pieces = self._orchestrator.output(
+                wanted.name, wanted.uid, wanted.attempt, wanted.tail_lines, wanted.follow
+            )
+        return self._pieces
+
+
+async def _expected(connection: Connection[Request], kind: type[T]) -> T:
+    """The next request, whenever it comes."""
+    request = await connection.receive(math.inf)
+    if not isinstance(request, kind):
+        raise connection.lost(f"said {type(request).__name__} where only {kind.__name__} can follow")
+    return request
+
+
+async def _beating(connection: Connection[Request], take: Callable[[], Awaitable[T]]) -> T:
+    """What `take` gives; as long as that takes, the node hears that somebody is there, and a node that left is noticed.
+
+    `take` is never cancelled for a beat: what it waits for may not bear that.
+    """
+    taken: list[T] = []
+    done = trio.Event()
+
+    async def wait() -> None:
+        taken.append(await take())
+        done.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        while not done.is_set():
+            with trio.move_on_after(BEAT_SECONDS):
+                await done.wait()
+            if not done.is_set():
+                await connection.send(Waiting())
+    return taken[0]

@@ -30,8 +30,8 @@ class Queue:
     def __init__(self) -> None:
         limits = Limits(queued_jobs=1 << 40, queued_bytes=1 << 50)
         settings = MachineSettings(limits=limits, snapshot_interval_entries=1 << 40, snapshot_interval_bytes=1 << 50)
-        start = Start(id=NodeId(1), seed=1, membership=Membership((NodeId(1),)))
-        self._machine = Machine(start, State(), ROOM, "bench", settings)
+        start = Start(id=NodeId(1), seed=1, membership=Membership())
+        self._machine = Machine(start, State(), ROOM, "bench", settings, blank=True)
         self.ids: list[RunId] = []
         self.turn([Started()])
         declared = {"default": Declared(Definition(command=("true",)), Source.BUILT_IN)}

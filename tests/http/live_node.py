@@ -145,8 +145,8 @@ async def live_node(
     definitions: Iterable[tuple[str, Definition]], limits: Limits | None = None
 ) -> AsyncIterator[LiveNode]:
     """A lone node with these definitions, leading and configured."""
-    start = Start(id=NodeId(1), seed=7, membership=Membership((NodeId(1),)))
-    machine = Machine(start, State(), ROOM, "cluster", MachineSettings(limits=limits or Limits()))
+    start = Start(id=NodeId(1), seed=7, membership=Membership())
+    machine = Machine(start, State(), ROOM, "cluster", MachineSettings(limits=limits or Limits()), blank=True)
     disk, objects = MemoryDisk(), Objects()
     node = Node(machine, disk.start, objects, SystemClock())
     async with trio.open_nursery() as nursery:

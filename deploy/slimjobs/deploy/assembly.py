@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import resource
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
 from typing import Final
 
 import msgspec
@@ -21,8 +24,12 @@ from slimjobs.core.node.clock import SystemClock
 from slimjobs.core.node.configuring import propose_forever
 from slimjobs.core.node.opening import open_machine
 from slimjobs.core.node.program import Node
-from slimjobs.core.orchestrators.process import RunnerSettings, open_runner
+from slimjobs.core.orchestrators.ports import Orchestrator as JobsOrchestrator
+from slimjobs.core.orchestrators.process import open_runner
+from slimjobs.core.orchestrators.shared import open_remote
 from slimjobs.deploy.directory import LOCK_WAIT_SECONDS, usable
+from slimjobs.deploy.peering import is_one_of_several, listen_for_peers, transport
+from slimjobs.deploy.runner import runner_settings
 from slimjobs.eventlog.storage.retention import Retention
 from slimjobs.eventlog.storage.store import StorageOptions
 from slimjobs.http.application import create_app
@@ -62,20 +69,37 @@ async def run_node(
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     listeners = await listen(settings.http_host, settings.http_port)
     running = Running(_url(settings, port_of(listeners)), trio.Event(), trio.Event())
+    peer_listeners = await listen_for_peers(settings)
     async with (
-        open_machine(usable(settings.directory), storage_options(settings), machine_settings(settings)) as opened,
-        open_runner(settings.directory / "runner", runner_settings(settings), lock_fd=opened.lock_fd) as runner,
+        open_machine(
+            usable(settings.directory),
+            storage_options(settings),
+            machine_settings(settings),
+            one_of_several=is_one_of_several(settings),
+        ) as opened,
+        open_orchestrator(settings, opened.lock_fd) as orchestrator,
         trio.open_nursery() as nursery,
     ):
-        node = Node(opened.machine, opened.start_disk, runner, SystemClock())
+        node = Node(opened.machine, opened.start_disk, orchestrator, SystemClock())
+        if peer_listeners:
+            await nursery.start(transport(node, settings).run, peer_listeners)
         await nursery.start(node.run)
         nursery.start_soon(propose_forever, node, source)
         nursery.start_soon(_say_ready, node, running)
         task_status.started(running)
         surface = within_descriptors(surface_settings(settings))
-        await serve(create_app(node, surface, stop), listeners, surface.connections, stop)
+        closing = trio.Event()
+        nursery.start_soon(_hand_over, node, settings, stop, closing)
+        await serve(create_app(node, surface, closing), listeners, surface.connections, closing)
         nursery.cancel_scope.cancel()
     running.ended.set()
+
+
+# Who leads goes on serving until another does: its callers notice nothing.
+async def _hand_over(node: Node, settings: Settings, stop: trio.Event, closing: trio.Event) -> None:
+    await stop.wait()
+    await node.hand_over(settings.election_milliseconds / 1000)
+    closing.set()
 
 
 async def _say_ready(node: Node, running: Running) -> None:
@@ -86,6 +110,17 @@ async def _say_ready(node: Node, running: Running) -> None:
 def _url(settings: Settings, port: int) -> str:
     host = settings.http_host or "127.0.0.1"
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+@asynccontextmanager
+async def open_orchestrator(settings: Settings, lock_fd: int) -> AsyncIterator[JobsOrchestrator]:
+    """What runs the jobs: the shared runner if there is one, else a runner inside, which holds the directory too."""
+    if settings.runner is not None:
+        async with open_remote(settings.runner) as remote:
+            yield remote
+    else:
+        async with open_runner(settings.directory / "runner", runner_settings(settings), lock_fd=lock_fd) as inside:
+            yield inside
 
 
 def storage_options(settings: Settings) -> StorageOptions:
@@ -108,12 +143,11 @@ def machine_settings(settings: Settings) -> MachineSettings:
         snapshot_interval_entries=settings.snapshot_interval_entries,
         snapshot_interval_bytes=settings.snapshot_interval_bytes,
         image_required=settings.orchestrator is Orchestrator.KUBERNETES,
+        name=settings.node_name,
+        peers={peer.name: f"{peer.host}:{peer.port}" for peer in settings.peers},
+        version=version("slimjobs"),
+        max_clock_skew_seconds=settings.max_clock_skew_seconds,
     )
-
-
-def runner_settings(settings: Settings) -> RunnerSettings:
-    """The settings that are the process runner's."""
-    return RunnerSettings(settings.backoff_seconds, settings.grace_seconds, settings.max_output_bytes)
 
 
 def within_descriptors(surface: SurfaceSettings) -> SurfaceSettings:

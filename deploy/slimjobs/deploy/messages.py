@@ -28,6 +28,14 @@ class _Teller:
     debug = info = warning = error = critical = msg
 
 
+class _Passing(logging.Handler):
+    """What the event log says by the standard library's logging, said like everything else."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logger = structlog.get_logger(record.name)
+        logger.log(record.levelno, record.getMessage(), **({"exc_info": record.exc_info} if record.exc_info else {}))
+
+
 def configure_messages(level: LogLevel, form: LogFormat) -> None:
     """Send every message of this level and above to stderr, in this form. Call it once, before anything is said."""
     last: list[structlog.typing.Processor]
@@ -47,3 +55,6 @@ def configure_messages(level: LogLevel, form: LogFormat) -> None:
         logger_factory=lambda *_: _Teller(),
         cache_logger_on_first_use=True,
     )
+    ours = logging.getLogger("slimjobs")
+    ours.handlers, ours.propagate = [_Passing()], False
+    ours.setLevel(_LEVELS[level])

@@ -11,6 +11,7 @@ import trio
 
 from slimjobs.core.configuration.settings import Orchestrator, Settings
 from slimjobs.core.configuration.source import ConfigurationSource
+from slimjobs.core.node.program import StateDiffers, TooOld
 from slimjobs.core.orchestrators.process import DamagedObject
 from slimjobs.deploy.assembly import Running, run_node
 from slimjobs.deploy.directory import DirectoryUnusable
@@ -18,6 +19,8 @@ from slimjobs.deploy.ending import stop_on_signal, telling_why
 from slimjobs.deploy.exits import Ended, Exit
 from slimjobs.deploy.messages import configure_messages
 from slimjobs.eventlog.storage.errors import DirectoryTaken, NewerFormat, StorageError
+from slimjobs.eventlog.transport.sockets import PortUnavailable
+from slimjobs.eventlog.transport.tls import TlsUnusable
 from slimjobs.http.server import AddressUnavailable
 from slimjobs.projections.fold import BrokenLog
 from slimjobs.projections.snapshot import UnreadableSnapshot
@@ -41,8 +44,6 @@ def readable_configuration(settings: Settings) -> ConfigurationSource:
             f"SlimFaas__Orchestrator: this version runs jobs as processes only, not with {settings.orchestrator}; "
             "set it to Process",
         )
-    if len(settings.peers) > 1:
-        raise Ended(Exit.USAGE, "SlimData__Peers: this version runs one node only; leave it empty")
     source = ConfigurationSource.of(settings)
     source.look()
     if source.configuration is None:
@@ -54,6 +55,10 @@ def readable_configuration(settings: Settings) -> ConfigurationSource:
 EXITS: Final[Mapping[type[BaseException], Exit]] = {
     DirectoryTaken: Exit.TAKEN,
     AddressUnavailable: Exit.TAKEN,
+    PortUnavailable: Exit.TAKEN,
+    TlsUnusable: Exit.USAGE,
+    StateDiffers: Exit.DIFFERS,
+    TooOld: Exit.USAGE,
     DirectoryUnusable: Exit.USAGE,
     NewerFormat: Exit.USAGE,
     StorageError: Exit.DAMAGE,

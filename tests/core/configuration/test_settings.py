@@ -69,7 +69,7 @@ def test_defaults_on_a_laptop_run_processes_for_this_machine_alone() -> None:
         max_clock_skew_seconds=5.0,
         directory=Path("./data"),
         node_name="laptop",
-        raft_port=3262,
+        raft_port=None,
         peers=(),
         backup_directory=None,
         backup_interval_seconds=60.0,

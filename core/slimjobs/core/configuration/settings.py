@@ -202,7 +202,12 @@ class Settings:
         ByPlace("the host name", lambda place, _: place.host_name),
         "which of the peers this node is",
     )
-    raft_port: int = setting("SlimData__Port", kinds.port(), "3262", "Raft; 0 takes a free port")
+    raft_port: int | None = setting(
+        "SlimData__Port",
+        kinds.optional(kinds.port()),
+        ByPlace("this node's in SlimData__Peers, else 3262", lambda _, __: ""),
+        "where a node of several listens for its peers; 0 takes a free port",
+    )
     peers: tuple[Peer, ...] = setting(
         "SlimData__Peers",
         kinds.PEERS,

@@ -376,10 +376,9 @@ class Machine:
         if self._journal.is_astray:
             self._make_state_anew()
         leader = self._raft.leader, self._raft.term
-        if self._raft.leader and leader != self._leader_told:
+        if leader != self._leader_told and (name := self._members.name_of(self._raft.leader)):
             self._leader_told = leader
-            facts: dict[str, str | int] = {"leader": self._members.name_of(self._raft.leader), "term": self._raft.term}
-            self._outbox.outputs.append(Tell("there is a leader", facts))
+            self._outbox.outputs.append(Tell("there is a leader", {"leader": name, "term": self._raft.term}))
 
     def _carry_out(self, ready: Ready) -> None:
         if ready.needs_disk:

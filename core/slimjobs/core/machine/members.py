@@ -239,7 +239,7 @@ class Members:
         )
 
     def _silence_ms(self, heard: Heard | None) -> int:
-        return -1 if heard is None else (self._reports.now_ns - heard.at_ns) // 1_000_000
+        return -1 if heard is None else max(0, self._reports.now_ns - heard.at_ns) // 1_000_000
 
     def _role(self, node: NodeId) -> str:
         membership = self._raft.membership

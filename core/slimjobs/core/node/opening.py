@@ -65,12 +65,15 @@ class Opened:
 
 
 @asynccontextmanager
-async def open_machine(files: Files, options: StorageOptions, settings: MachineSettings) -> AsyncIterator[Opened]:
+async def open_machine(
+    files: Files, options: StorageOptions, settings: MachineSettings, *, one_of_several: bool = False
+) -> AsyncIterator[Opened]:
     """Take the directory and recover, in a thread; let go of it at the end.
 
-    Raises `DirectoryTaken`, `NewerFormat`, `Damage`, or `BrokenLog` where it cannot be used.
+    What is damaged is set aside if this is one node of several, which have what it lost. Raises `DirectoryTaken`,
+    `NewerFormat`, `Damage`, or `BrokenLog` where it cannot be used.
     """
-    opened = await trio.to_thread.run_sync(_open, files, options, settings)
+    opened = await trio.to_thread.run_sync(_open, files, options, settings, one_of_several)
     try:
         yield opened
     finally:
@@ -78,8 +81,9 @@ async def open_machine(files: Files, options: StorageOptions, settings: MachineS
             await trio.to_thread.run_sync(opened.close)
 
 
-def _open(files: Files, options: StorageOptions, settings: MachineSettings) -> Opened:
-    storage = Storage.open(files, secrets.token_hex(16), options)
+def _open(files: Files, options: StorageOptions, settings: MachineSettings, one_of_several: bool) -> Opened:
+    opening = Storage.open_or_set_aside if one_of_several else Storage.open
+    storage = opening(files, secrets.token_hex(16), options)
     _tell(storage.report, storage.last_index)
     state = restore(storage.snapshot_frames())
     start = start_of(storage, secrets.randbits(64))
@@ -93,6 +97,12 @@ def _tell(report: RecoveryReport, last_index: Index) -> None:
     if report.torn is not None:
         _log.warning(
             "the log ended in a torn write, which was cut; nothing of it was ever acknowledged", **report.torn._asdict()
+        )
+    if report.set_aside is not None:
+        _log.error(
+            "the directory is damaged; it was set aside, and this node joins the others anew",
+            damage=report.damage,
+            folder=report.set_aside,
         )
     if not report.created:
         _log.info("the log was found", last_index=last_index)

@@ -86,9 +86,16 @@ StartDisk = Callable[[Callable[[Sequence[DiskAnswer]], None], Callable[[StorageE
 class NodeStopped(Exception):
     """The node would do wrong if it went on; the message says why, and what to do."""
 
-    def __init__(self, stop: Stop) -> None:
-        super().__init__(f"{stop.reason.value}: {stop.detail}")
-        self.reason: StopReason = stop.reason
+
+class StateDiffers(NodeStopped):
+    """It is not in the state that the majority is in."""
+
+
+class TooOld(NodeStopped):
+    """The log holds what this version does not understand."""
+
+
+_STOPS = {StopReason.DIFFERS: StateDiffers, StopReason.TOO_OLD: TooOld}
 
 
 def _no_peers(_: Sequence[Letter]) -> None:
@@ -248,8 +255,8 @@ class Node:
                 self.post(letters)
             case Tell(text, facts, warning):
                 (_log.warning if warning else _log.info)(text, **facts)
-            case Stop():
-                self._failure = NodeStopped(output)
+            case Stop(reason, detail):
+                self._failure = _STOPS[reason](f"{reason.value}: {detail}")
                 self._bell.set()
             case _:
                 disk.submit(output)

@@ -22,11 +22,13 @@ def tick(state: State) -> None:
         ask_again(state)
 
 
-# A timeout guesses that the leader is gone; who knows it owes no loyalty, and need not wait. The draw keeps those who
-# learn it together from standing together.
+# A timeout guesses that the leader is gone; who knows it owes no loyalty, and need not wait. All learn it at once, so
+# they stand one after the other, half a heartbeat apart: two that stand together may split the vote.
 def expect_no_leader(state: State) -> None:
-    """Stand for election within two heartbeats, unless a leader is heard."""
-    wait = 1 + state.entropy.below(2 * state.options.heartbeat_ticks)
+    """Stand for election within some heartbeats, unless a leader is heard."""
+    successors = sorted(voter for voter in state.membership.voters if voter != state.leader)
+    turn = successors.index(state.id) if state.id in successors else len(successors)
+    wait = 1 + turn * state.options.heartbeat_ticks // 2 + state.entropy.below(2)
     state.election_elapsed = max(state.election_elapsed, state.options.election_ticks)
     state.election_timeout = state.election_elapsed + wait
 

@@ -1,0 +1,81 @@
+"""A node's peers as the settings name them: where it listens for them, and what their letters are."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Final
+
+import trio
+
+from slimjobs.core.configuration.setting_kinds import Peer
+from slimjobs.core.configuration.settings import Settings
+from slimjobs.core.machine.letters import Letter, decode_letter, encode_letter
+from slimjobs.core.node.program import Node
+from slimjobs.eventlog.raft import NodeId
+from slimjobs.eventlog.transport.sockets import PeerAddress, listen
+from slimjobs.eventlog.transport.tls import TlsFiles
+from slimjobs.eventlog.transport.transport import Transport
+
+RAFT_PORT: Final = 3262
+
+
+class Letters:
+    """The machine's letters, as the transport carries them."""
+
+    def encode(self, letter: Letter) -> bytes:
+        """As one MessagePack value."""
+        return encode_letter(letter)
+
+    def decode(self, body: bytes) -> Letter:
+        """Back again. Raises `msgspec.MsgspecError` if that is no letter."""
+        letter: Letter = decode_letter(body)
+        return letter
+
+    def to(self, letter: Letter) -> NodeId:
+        """Its addressee."""
+        return letter.to
+
+
+def is_one_of_several(settings: Settings) -> bool:
+    """Whether there are other nodes to talk to."""
+    return len(settings.peers) > 1
+
+
+async def listen_for_peers(settings: Settings) -> list[trio.SocketListener]:
+    """Listeners for peers; none for a node alone. Raises `PortUnavailable`."""
+    if not is_one_of_several(settings):
+        return []
+    own = own_entry(settings)
+    port = settings.raft_port if settings.raft_port is not None else own.port if own.port else RAFT_PORT
+    return await listen(own.host if _is_loopback(own.host) else None, port)
+
+
+def own_entry(settings: Settings) -> Peer:
+    """This node among its peers."""
+    return next(peer for peer in settings.peers if peer.name == settings.node_name)
+
+
+# Other machines reach this one by a name; whether an address is its own, it need not know.
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def transport(node: Node, settings: Settings) -> Transport[Letter]:
+    """The way between this node and its peers, both ways. Raises `TlsUnusable`."""
+    peers = [PeerAddress(peer.name, peer.host, peer.port) for peer in settings.peers]
+    way = Transport(
+        settings.node_name, peers, lambda: node.greeting, node.objection, Letters(), node.deliver, tls_files(settings)
+    )
+    node.post = way.send
+    return way
+
+
+def tls_files(settings: Settings) -> TlsFiles | None:
+    """The three files of mutual TLS, if they are set; all or none are."""
+    certificate, key, authority = settings.tls_certificate, settings.tls_key, settings.tls_authority
+    if certificate is None or key is None or authority is None:
+        return None
+    return TlsFiles(certificate, key, authority)

@@ -57,13 +57,13 @@ def until(holds: Callable[[], bool], what: str, seconds: float = PATIENCE_SECOND
 
 
 class Node:
-    """A node that was started as a process of its own. `messages` are its lines on stderr so far."""
+    """A node that was started as a process of its own, or a `command` like it. `messages` are its lines on stderr."""
 
-    def __init__(self, settings: Mapping[str, str]) -> None:
+    def __init__(self, settings: Mapping[str, str], command: str = "serve") -> None:
         self.directory = Path(settings["SlimData__Directory"])
         given = {"SlimFaas__Orchestrator": "Process", "SlimFaas__HttpPort": "0", "SlimFaas__LogFormat": "json"}
         self.process = subprocess.Popen(
-            [*SLIMJOBS, "serve"], env=environment(given | dict(settings)), stderr=subprocess.PIPE, text=True
+            [*SLIMJOBS, command], env=environment(given | dict(settings)), stderr=subprocess.PIPE, text=True
         )
         assert self.process.stderr is not None
         self.messages: list[dict[str, Any]] = []

@@ -8,12 +8,14 @@ from pathlib import Path
 import trio
 
 from slimjobs.core.orchestrators.ports import Phase
+from slimjobs.core.orchestrators.process import ProcessRunner
 from tests.core.orchestrators.process.world import World, a_job, a_world, descriptors, until
 
 RUNS = 200
 
 
 def children_of_the_guard(world: World) -> int:
+    assert isinstance(world.runner, ProcessRunner)
     guard = world.runner.guard_pid
     stats = (path.read_text().rpartition(")")[2].split() for path in Path("/proc").glob("[0-9]*/stat"))
     return sum(int(stat[1]) == guard for stat in stats)

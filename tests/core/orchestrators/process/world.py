@@ -20,12 +20,13 @@ from slimjobs.core.orchestrators.ports import (
     Listed,
     Observation,
     ObservedJob,
+    Orchestrator,
     Outcome,
     Phase,
     Release,
     Vanished,
 )
-from slimjobs.core.orchestrators.process import ProcessRunner, RunnerSettings, open_runner
+from slimjobs.core.orchestrators.process import RunnerSettings, open_runner
 from slimjobs.eventlog.events.definitions import Definition, EnvironmentVariable
 from slimjobs.eventlog.events.runs import RunId, job_object_name
 
@@ -84,7 +85,7 @@ def _pid(path: Path) -> int:
 class World:
     """One runner and what was seen of its objects."""
 
-    def __init__(self, runner: ProcessRunner) -> None:
+    def __init__(self, runner: Orchestrator) -> None:
         self.runner = runner
         self.seen: list[Observation] = []
         self.jobs: dict[str, ObservedJob] = {}
@@ -159,7 +160,14 @@ class World:
 
 @asynccontextmanager
 async def a_world(directory: Path, settings: RunnerSettings = QUICK) -> AsyncIterator[World]:
-    async with open_runner(directory, settings) as runner, trio.open_nursery() as nursery:
+    async with open_runner(directory, settings) as runner, watched(runner) as world:
+        yield world
+
+
+@asynccontextmanager
+async def watched(runner: Orchestrator) -> AsyncIterator[World]:
+    """A world around a runner, whoever made it."""
+    async with trio.open_nursery() as nursery:
         world = World(runner)
         nursery.start_soon(world.watch)
         yield world

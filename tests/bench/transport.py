@@ -57,7 +57,7 @@ class Parcels:
     def encode(self, letter: Parcel) -> bytes:
         return _encode.encode(letter)
 
-    def decode(self, body: bytes) -> Parcel:
+    def decode(self, body: bytes, sender: Greeting) -> Parcel:
         return _decode.decode(body)
 
     def to(self, letter: Parcel) -> NodeId:

@@ -9,14 +9,19 @@ import trio
 
 from slimjobs.core.configuration.setting_kinds import Peer
 from slimjobs.core.configuration.settings import Settings
-from slimjobs.core.machine.letters import Letter, decode_letter, encode_letter
+from slimjobs.core.machine.letters import Forwarded, Letter, Withdrawn, decode_letter, encode_letter
 from slimjobs.core.node.program import Node
 from slimjobs.eventlog.raft import NodeId
+from slimjobs.eventlog.transport.greeting import Greeting
 from slimjobs.eventlog.transport.sockets import PeerAddress, listen
 from slimjobs.eventlog.transport.tls import TlsFiles
 from slimjobs.eventlog.transport.transport import Transport
 
 RAFT_PORT: Final = 3262
+
+
+OF_GUESTS: Final = Forwarded | Withdrawn
+"""Who is no member asks, and has no say."""
 
 
 class Letters:
@@ -26,9 +31,13 @@ class Letters:
         """As one MessagePack value."""
         return encode_letter(letter)
 
-    def decode(self, body: bytes) -> Letter:
-        """Back again. Raises `msgspec.MsgspecError` if that is no letter."""
+    def decode(self, body: bytes, sender: Greeting) -> Letter:
+        """Back again. Raises `msgspec.MsgspecError` if that is no letter, `ValueError` if the sender may not send it."""
         letter: Letter = decode_letter(body)
+        if letter.sender != sender.node:
+            raise ValueError(f"a letter of node {letter.sender:x}, sent by {sender.name} as node {sender.node:x}")
+        if sender.guest and not isinstance(letter, OF_GUESTS):
+            raise ValueError(f"guests send no {type(letter).__name__}")
         return letter
 
     def to(self, letter: Letter) -> NodeId:

@@ -32,7 +32,7 @@ class Notes:
     def encode(self, letter: Note) -> bytes:
         return msgspec.msgpack.encode(letter)
 
-    def decode(self, body: bytes) -> Note:
+    def decode(self, body: bytes, sender: Greeting) -> Note:
         return msgspec.msgpack.decode(body, type=Note)
 
     def to(self, letter: Note) -> NodeId:

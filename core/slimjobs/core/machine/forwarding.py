@@ -21,6 +21,7 @@ from slimjobs.core.machine.reading import read
 from slimjobs.core.machine.requests import Request, asked_again, told_too_late
 from slimjobs.core.machine.settings import MachineSettings
 from slimjobs.eventlog.raft import Index, NodeId, Raft, Role
+from slimjobs.eventlog.raft.entropy import Entropy
 
 _READ_HERE = ListRuns | ShowStatus
 
@@ -52,6 +53,7 @@ class Forwarding:
         callers: Callers,
         outbox: Outbox,
         settings: MachineSettings,
+        seed: int,
     ) -> None:
         self._raft = raft
         self._journal = journal
@@ -60,6 +62,8 @@ class Forwarding:
         self._outbox = outbox
         self._patience_ns = int(settings.patience_seconds * 1e9)
         self._again_ns = settings.election_milliseconds * 1_000_000
+        # What was passed on in a former life may still be answered: a letter's number says which life it is of.
+        self._first_number = Entropy(seed).draw() >> 2
         self._passed: dict[Token, _Passed] = {}
         self._pass_again_ns = 0
         self._reading: dict[int, _Reading] = {}
@@ -126,7 +130,15 @@ class Forwarding:
 
     def _send(self, request: Request, leader: NodeId) -> None:
         cause = "" if isinstance(request.said, Asked) else request.said.cause
-        self._outbox.letters.append(Forwarded(self._outbox.node, leader, request.token, request.wish, cause))
+        self._outbox.letters.append(
+            Forwarded(self._outbox.node, leader, self._number(request.token), request.wish, cause)
+        )
+
+    def _number(self, token: Token) -> int:
+        return self._first_number + token
+
+    def _token(self, number: int) -> Token:
+        return Token(number - self._first_number)
 
     # Letters may be lost. The leader does not take twice what still waits there.
     def _repeat(self, now: Now) -> None:
@@ -150,13 +162,13 @@ class Forwarding:
 
     def answered(self, letter: Answered) -> None:
         """The leader has answered; if it was another than the last, that is an answer too."""
-        passed = self._passed.pop(Token(letter.token), None)
+        passed = self._passed.pop(self._token(letter.token), None)
         if passed is not None:
             self._outbox.answer(passed.request.token, letter.index, letter.value)
 
     def denied(self, letter: NotLeading, now: Now) -> None:
         """Whom this node takes for the leader is none; wait a heartbeat before it is asked anything again."""
-        passed = self._passed.get(Token(letter.token))
+        passed = self._passed.get(self._token(letter.token))
         if passed is None or passed.leader != letter.sender:
             return
         del self._passed[passed.request.token]
@@ -167,7 +179,7 @@ class Forwarding:
         """A caller has gone; its leader need not wait for it either."""
         passed = self._passed.pop(token, None)
         if passed is not None:
-            self._outbox.letters.append(Withdrawn(self._outbox.node, passed.leader, token))
+            self._outbox.letters.append(Withdrawn(self._outbox.node, passed.leader, self._number(token)))
 
     # Read here ------------------------------------------------------------------------------------------------------
 

@@ -102,7 +102,9 @@ class Machine:
         self._reports = Reports(self._raft, self._outbox, settings)
         self._members = Members(self._raft, self._journal, self._reports, blank, settings)
         self._callers = Callers(self._journal, self._supervisor, self._members, self._outbox, settings)
-        self._forwarding = Forwarding(self._raft, self._journal, self._members, self._callers, self._outbox, settings)
+        self._forwarding = Forwarding(
+            self._raft, self._journal, self._members, self._callers, self._outbox, settings, start.seed
+        )
         self._fetching = Fetching(self._outbox)
         self._supervising = Supervising(self._journal, self._supervisor, self._callers.answers, self._outbox, settings)
         self._checkpoints = Checkpoints(self._raft, self._journal, self._outbox, settings)

@@ -95,7 +95,7 @@ class Incoming(Generic[L]):
         self._peers[greeting.name] = link
         link.open(self._limits.frame_bytes, buffered_bytes=0)
         try:
-            await self._post.receive(link)
+            await self._post.receive(link, greeting)
         finally:
             if self._peers.get(greeting.name) is link:
                 del self._peers[greeting.name]
@@ -108,7 +108,7 @@ class Incoming(Generic[L]):
         self._post.add(greeting.node, link, guest=True)
         nursery.start_soon(link.write_for_ever)
         try:
-            await self._post.receive(link)
+            await self._post.receive(link, greeting)
         finally:
             self._post.remove(greeting.node, link, guest=True)
             self._guests -= 1

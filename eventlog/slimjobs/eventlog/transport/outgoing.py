@@ -82,7 +82,7 @@ class Outgoing(Generic[L]):
         logger.info("connected %s", self._whom)
         try:
             await self._post.deliver([PeerMet(greeting)])
-            await self._post.receive(link)
+            await self._post.receive(link, greeting)
         except (Unreadable, Lost) as error:
             logger.warning("lost the connection %s: %s", self._whom, error)
         finally:

@@ -11,7 +11,7 @@ import msgspec
 
 from slimjobs.eventlog.raft.types import NodeId
 from slimjobs.eventlog.transport.frames import Unreadable, frame
-from slimjobs.eventlog.transport.greeting import PeerLost, PeerMet
+from slimjobs.eventlog.transport.greeting import Greeting, PeerLost, PeerMet
 from slimjobs.eventlog.transport.link import Link
 
 L = TypeVar("L")
@@ -25,8 +25,8 @@ class Codec(Protocol[L]):
     def encode(self, letter: L) -> bytes:
         """As one MessagePack value."""
 
-    def decode(self, body: bytes) -> L:
-        """Back again. Raises `msgspec.MsgspecError` or `ValueError` if that is no letter."""
+    def decode(self, body: bytes, sender: Greeting) -> L:
+        """Back again. Raises `msgspec.MsgspecError` or `ValueError` if that is no letter, or not one of that sender's."""
 
     def to(self, letter: L) -> NodeId:
         """Its addressee."""
@@ -83,15 +83,15 @@ class Post(Generic[L]):
         if links.get(node) is link:
             del links[node]
 
-    async def receive(self, link: Link) -> None:
+    async def receive(self, link: Link, sender: Greeting) -> None:
         """Deliver what comes, all of one read together, and read on when it was taken. Raises `Lost`, `Unreadable`."""
         while True:
-            if letters := [self._decoded(body) for body in link.frames.take_all()]:
+            if letters := [self._decoded(body, sender) for body in link.frames.take_all()]:
                 await self.deliver(letters)
             await link.read()
 
-    def _decoded(self, body: bytes) -> L:
+    def _decoded(self, body: bytes, sender: Greeting) -> L:
         try:
-            return self._codec.decode(body)
+            return self._codec.decode(body, sender)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise Unreadable(f"no letter: {error}") from error

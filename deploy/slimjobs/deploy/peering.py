@@ -32,7 +32,7 @@ class Letters:
         return encode_letter(letter)
 
     def decode(self, body: bytes, sender: Greeting) -> Letter:
-        """Back again. Raises `msgspec.MsgspecError` if that is no letter, `ValueError` if the sender may not send it."""
+        """Back again. Raises `MsgspecError` if that is no letter, `ValueError` if the sender may not send it."""
         letter: Letter = decode_letter(body)
         if letter.sender != sender.node:
             raise ValueError(f"a letter of node {letter.sender:x}, sent by {sender.name} as node {sender.node:x}")

@@ -26,7 +26,7 @@ class Codec(Protocol[L]):
         """As one MessagePack value."""
 
     def decode(self, body: bytes, sender: Greeting) -> L:
-        """Back again. Raises `msgspec.MsgspecError` or `ValueError` if that is no letter, or not one of that sender's."""
+        """Back again. Raises `MsgspecError` or `ValueError` if that is no letter, or not the sender's."""
 
     def to(self, letter: L) -> NodeId:
         """Its addressee."""

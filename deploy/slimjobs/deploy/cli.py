@@ -287,6 +287,22 @@ def cluster_remove(name: str, url: str, as_json: bool) -> None:
     remove_member(url, name, as_json)
 
 
+@cluster.command("recover")
+@click.option("--yes", is_flag=True, help="The other nodes are lost for good: do it.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@click.option("--directory", metavar="SlimData__Directory", help="The data directory [./data].")
+@click.option("--name", "node_name", metavar="SlimData__Name", help="Which of the peers this node is [the host name].")
+def cluster_recover(yes: bool, as_json: bool, directory: str | None, node_name: str | None) -> None:
+    """Make the node of a directory, which does not run, a new cluster of its own, when the majority is lost for good.
+
+    Acknowledged runs that only the others had are lost. Queued runs stay queued; those that had started have failed,
+    with the reason ClusterRecovered. The other nodes can join again with empty directories only.
+    """
+    from slimjobs.deploy.recover import recover_cluster
+
+    recover_cluster(settings_of({"directory": directory, "node_name": node_name}), yes=yes, as_json=as_json)
+
+
 # The log ------------------------------------------------------------------------------------------------------------
 
 

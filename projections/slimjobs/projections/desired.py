@@ -10,6 +10,7 @@ import enum
 
 import msgspec
 
+from slimjobs.eventlog.events.cluster import ClusterFounded
 from slimjobs.eventlog.events.record import Record
 from slimjobs.eventlog.events.runs import (
     RunAdmitted,
@@ -67,6 +68,10 @@ class Desired:
                     for each in runs:
                         self.runs.pop(each, None)
                     touched.extend(runs)
+                    continue
+                case ClusterFounded():
+                    touched.extend(self.runs)
+                    self.runs.clear()
                     continue
                 case _:
                     continue

@@ -108,7 +108,14 @@ def _forget_keys(state: State, at: int) -> None:
 # The service itself -------------------------------------------------------------------------------------------------
 
 
+# A log is founded again when one survivor becomes a cluster of its own: the objects there are belong to the cluster
+# of before, and nobody touches another's (contract §3).
 def _founded(state: State, event: ClusterFounded) -> None:
+    if state.active or state.deleted:
+        raise _broken(state, event, "comes while there are runs that may have objects")
+    for run in map(decode_run, list(state.finished.values())):
+        run.uid = ""
+        state.finished[run.run] = encode_run(run)
     state.cluster = event.cluster
 
 

@@ -17,7 +17,7 @@ from slimjobs.eventlog.raft.types import Index, NodeId
 
 
 class Forwarded(msgspec.Struct, frozen=True, array_like=True, tag=32):
-    """A caller of the sender asks the leader for this. `token` is used once by the sender; `cause` says who, for the log."""
+    """A caller of the sender asks the leader for this. Its `token` is used once; `cause` says who, for the log."""
 
     sender: NodeId
     to: NodeId

@@ -22,12 +22,14 @@ def behaviours() -> Iterator[tuple[ModuleType, Callable[..., Awaitable[None]]]]:
     for module in MODULES:
         for name, test in inspect.getmembers(module, inspect.iscoroutinefunction):
             names = test.__code__.co_names
-            if name.startswith("test_") and "a_world" in names and "a_host" not in names:
-                if set(inspect.signature(test).parameters) <= GIVEN:
-                    yield module, test
+            in_its_own_world = name.startswith("test_") and "a_world" in names and "a_host" not in names
+            if in_its_own_world and set(inspect.signature(test).parameters) <= GIVEN:
+                yield module, test
 
 
-@pytest.mark.parametrize(("module", "test"), list(behaviours()), ids=lambda each: each.__name__.rpartition(".")[2].removeprefix("test_"))
+@pytest.mark.parametrize(
+    ("module", "test"), list(behaviours()), ids=lambda each: each.__name__.rpartition(".")[2].removeprefix("test_")
+)
 async def test_a_shared_runner_is_like_one_inside(
     module: ModuleType, test: Callable[..., Awaitable[None]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,7 +66,7 @@ class Connection(Generic[W]):
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise self.lost("closed the connection") from error
 
-    async def receive(self, within_seconds: float = SILENCE_SECONDS) -> W:
+    async def receive(self, within_seconds: float) -> W:
         """The next word. Raises `Lost` at the end, at what is no word, and when nothing comes."""
         try:
             with trio.fail_after(within_seconds):
@@ -127,7 +127,7 @@ async def _dialled(raw: socket.socket, address: RunnerAddress, runner: str, purp
 
 async def _greeted(dialled: Dialled, purpose: Purpose) -> Dialled:
     await dialled.send(Hello(PROTOCOL, purpose))
-    match await dialled.receive():
+    match await dialled.receive(CONNECT_SECONDS):
         case Welcome():
             return dialled
         case Refused(reason):

@@ -6,7 +6,8 @@ Each runs until the connection is lost: it raises `Lost` then, also inside of gr
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
 import trio
@@ -22,6 +23,7 @@ from slimjobs.core.orchestrators.shared.words import (
     Next,
     NoOutput,
     Piece,
+    Reply,
     Request,
     Waiting,
     list_parts,
@@ -52,51 +54,48 @@ async def carry_out_effects(connection: Connection[Request], orchestrator: Orche
 
 async def give_observations(connection: Connection[Request], orchestrator: Orchestrator) -> None:
     """Give one observation for each that is asked for. A node that asks too rarely gets a new list from its watch."""
-    observations = orchestrator.observe()
-    while True:
-        await _expected(connection, Next)
-        observation = await _beating(connection, lambda: anext(observations))
-        if isinstance(observation, Listed):
-            for part in list_parts(observation.jobs):
-                await connection.send(part)
-        else:
-            await connection.send(observation)
+    async with _closing(orchestrator.observe()) as observations:
+        while True:
+            await _expected(connection, Next)
+            observation = await _beating(connection, lambda: anext(observations))
+            if isinstance(observation, Listed):
+                for part in list_parts(observation.jobs):
+                    await connection.send(part)
+            else:
+                await connection.send(observation)
 
 
 async def give_output(connection: Connection[Request], orchestrator: Orchestrator, wanted: ForOutput) -> None:
     """Give one piece of the output for each that is asked for, until its end."""
-    words = _Words(orchestrator, wanted)
-    while not words.ended:
-        await _expected(connection, Next)
-        await connection.send(await _beating(connection, words.next))
+    async with _closing(_words(orchestrator, wanted)) as words:
+        word: Reply = Waiting()
+        while not isinstance(word, End | NoOutput):
+            await _expected(connection, Next)
+            word = await _beating(connection, lambda: anext(words))
+            await connection.send(word)
 
 
-class _Words:
+async def _words(orchestrator: Orchestrator, wanted: ForOutput) -> AsyncGenerator[Piece | End | NoOutput, None]:
     """An output in the words of the protocol."""
+    try:
+        output = orchestrator.output(wanted.name, wanted.uid, wanted.attempt, wanted.tail_lines, wanted.follow)
+        async with _closing(output) as pieces:
+            async for piece in pieces:
+                yield Piece(piece)
+    except OutputMissing as missing:
+        yield NoOutput(str(missing), unknown=isinstance(missing, OutputUnavailable))
+    else:
+        yield End()
 
-    def __init__(self, orchestrator: Orchestrator, wanted: ForOutput) -> None:
-        self._orchestrator = orchestrator
-        self._wanted = wanted
-        self._pieces: AsyncIterator[bytes] | None = None
-        self.ended = False
 
-    async def next(self) -> Piece | End | NoOutput:
-        """The next one; after anything but a piece there is none."""
-        try:
-            piece = await anext(self._opened(), None)
-        except OutputMissing as missing:
-            self.ended = True
-            return NoOutput(str(missing), unknown=isinstance(missing, OutputUnavailable))
-        self.ended = piece is None
-        return End() if piece is None else Piece(piece)
-
-    def _opened(self) -> AsyncIterator[bytes]:
-        if self._pieces is None:
-            wanted = self._wanted
-            self._pieces = self._orchestrator.output(
-                wanted.name, wanted.uid, wanted.attempt, wanted.tail_lines, wanted.follow
-            )
-        return self._pieces
+@asynccontextmanager
+async def _closing(source: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
+    """The source, closed at the end if it is one that has to be."""
+    try:
+        yield source
+    finally:
+        if isinstance(source, AsyncGenerator):
+            await source.aclose()
 
 
 async def _expected(connection: Connection[Request], kind: type[T]) -> T:

@@ -19,6 +19,7 @@ from slimjobs.core.orchestrators.ports import (
 from slimjobs.core.orchestrators.shared.connection import Dialled, Lost, dial
 from slimjobs.core.orchestrators.shared.pauses import Pauses
 from slimjobs.core.orchestrators.shared.words import (
+    SILENCE_SECONDS,
     End,
     ForObservations,
     ForOutput,
@@ -70,7 +71,7 @@ class _Pulled:
 
 async def _said(connection: Dialled) -> Reply:
     """What the runner says at last."""
-    while isinstance(reply := await connection.receive(), Waiting):
+    while isinstance(reply := await connection.receive(SILENCE_SECONDS), Waiting):
         pass
     return reply
 

@@ -83,7 +83,9 @@ class Raft(State):
         if not election.may_stand(self):
             return self.options.election_ticks
         until_election = self.election_timeout - self.election_elapsed
-        return min(until_election, self.options.heartbeat_ticks - self.heartbeat_elapsed) if self.requests else until_election
+        if not self.requests:
+            return until_election
+        return min(until_election, self.options.heartbeat_ticks - self.heartbeat_elapsed)
 
     # The first entry says who founded, so that all memberships can be read from the log. Its term is nobody's reign.
     def found(self) -> None:

@@ -1,7 +1,8 @@
 # All that a machine needs is Python 3.11+, pip, make and a C library: everything else comes, by hash, from the locks.
 #
 #   make demo | bench     the demonstration, the numbers   (ARGS="..." is passed on)
-#   make test | soak      what CI runs; its long version
+#   make test | soak      the tests; their long version
+#   make e2e              those against a real Kubernetes control plane, which is compiled first, once (6 minutes)
 #   make format | lock    rewrite the code's form; resolve the locks anew
 #   make clean            everything that the above made, but not ./data
 #
@@ -19,10 +20,10 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
 LOCKED := $(INSTALL) --require-hashes --only-binary :all: --no-compile
 COMPILED := $(BIN)/python -m compileall -q -x /kubernetes/ $(VENV)/lib
-RESOLVE := $(BIN)/uv pip compile pyproject.toml --quiet --group build --universal --python-version 3.11 \
-	--fork-strategy fewest --generate-hashes --no-annotate --no-emit-index-url --no-header
+RESOLVE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+	--fork-strategy fewest --generate-hashes --no-annotate --no-emit-index-url --no-header --upgrade
 
-.PHONY: help demo test soak format lock bench clean
+.PHONY: help demo test soak e2e format lock bench clean
 
 help:
 	@sed -n 's/^#   make/make/p' Makefile
@@ -40,16 +41,22 @@ test: $(VENV)/.tools
 soak: export SLIMJOBS_SOAK := 1
 soak: test
 
+e2e: $(VENV)/.tools $(VENV)/.go
+	$(BIN)/python -m tests.cluster.binary
+	$(BIN)/python -m pytest tests/e2e $(ARGS)
+
 format: $(VENV)/.tools
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 # The tools' lock takes the runtime's as given, so that what is tested is what is installed.
 lock: $(VENV)/.tools
-	$(RESOLVE) --upgrade --output-file requirements.lock
-	$(RESOLVE) --upgrade --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(RESOLVE) pyproject.toml --group build --output-file requirements.lock
+	$(RESOLVE) pyproject.toml --group build --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(RESOLVE) --group cluster --output-file requirements-cluster.lock
 
-bench: $(VENV)/.installed
+# The compiler is for the part that measures against etcd; the other parts do not need what it makes.
+bench: $(VENV)/.installed $(VENV)/.go
 	$(BIN)/python tests/bench/run.py $(ARGS)
 
 clean:
@@ -82,4 +89,8 @@ $(VENV)/.installed: $(VENV)/.locked pyproject.toml
 $(VENV)/.tools: $(VENV)/.installed requirements-dev.lock
 	@$(LOCKED) -r requirements-dev.lock
 	@$(COMPILED)
+	@touch $@
+
+$(VENV)/.go: $(VENV)/.installed requirements-cluster.lock
+	@$(LOCKED) -r requirements-cluster.lock
 	@touch $@

@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 
 HOUSE: Final = Path(__file__).parent.parent
 ROOTS: Final = ("eventlog", "projections", "core", "http", "deploy")
-LOCKS: Final = ("requirements.lock", "requirements-dev.lock")
+LOCKS: Final = ("requirements.lock", "requirements-dev.lock", "requirements-cluster.lock")
 NOT_OURS: Final = frozenset({"__pycache__", "data", "dist", "build"})
 
 MACHINE_PATH: Final = re.compile(r"/(work|root|home)/")
@@ -57,13 +57,14 @@ def test_every_line_of_a_lock_is_a_pin_with_hashes_and_nothing_else(lock: str) -
     assert PIN.sub("", read(lock)).strip() == ""
 
 
-@pytest.mark.parametrize(("lock", "groups"), [(LOCKS[0], ["build"]), (LOCKS[1], ["build", "dev"])])
-def test_a_lock_has_what_the_project_asks_for(lock: str, groups: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("lock", "parts"),
+    [(LOCKS[0], ["project", "build"]), (LOCKS[1], ["project", "build", "dev"]), (LOCKS[2], ["cluster"])],
+)
+def test_a_lock_has_what_the_project_asks_for(lock: str, parts: list[str]) -> None:
     project = tomllib.loads(read("pyproject.toml"))
-    asked = [
-        *project["project"]["dependencies"],
-        *(line for name in groups for line in project["dependency-groups"][name]),
-    ]
+    groups = {"project": project["project"]["dependencies"], **project["dependency-groups"]}
+    asked = [line for part in parts for line in groups[part]]
     locked = pins(lock)
     for requirement in map(Requirement, asked):
         assert requirement.specifier.contains(locked[canonicalize_name(requirement.name)]), requirement

@@ -15,7 +15,7 @@ from typing import Final
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from slimjobs.deploy.assembly import SWITCH_INTERVAL_SECONDS
-from tests.bench import callers, memory, over_http, queue_lengths, recovery, starting, storage, transport
+from tests.bench import against_etcd, callers, memory, over_http, queue_lengths, recovery, starting, storage, transport
 from tests.bench.table import Row, print_table
 
 PARTS: Final[Mapping[str, tuple[str, Callable[[], list[Row]]]]] = {
@@ -27,6 +27,7 @@ PARTS: Final[Mapping[str, tuple[str, Callable[[], list[Row]]]]] = {
     "transport": ("The transport between two processes", transport.main),
     "recovery": ("Starting on a log of 300,000 records", recovery.main),
     "queue": ("Short and long queues", queue_lengths.main),
+    "etcd": ("Three members of etcd", against_etcd.main),
 }
 
 

@@ -126,6 +126,25 @@ def test_a_segment_that_is_shortened_between_two_reads_ends_where_it_ends_now(mo
     assert scan.problem is None
 
 
+def test_a_node_that_writes_between_any_two_reads_never_looks_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = SimulatedFiles()
+    storage, read = node(files), files.read
+    reader, before = LogReader(files), storage.last_index
+
+    def read_while_it_writes(file: int, size: int, offset: int) -> bytes:
+        content = read(file, size, offset)
+        for index in (storage.last_index + 1, storage.last_index + 2):
+            storage.append(None, entries(index, index))
+            storage.sync()
+        storage.mark()
+        return content
+
+    monkeypatch.setattr(files, "read", read_while_it_writes)
+    verdict = reader.verify()
+    assert verdict.damage == ()
+    assert before <= verdict.last_index <= storage.last_index
+
+
 def test_a_node_that_writes_all_the_time_never_looks_damaged(tmp_path: Path) -> None:
     storage = node(DirectoryOnDisk(tmp_path))
     stop = threading.Event()

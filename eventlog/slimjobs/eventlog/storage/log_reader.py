@@ -1,12 +1,14 @@
 """Reading a directory that may belong to a running node, without its lock: what `log cat|verify|stat` show.
 
-Nothing is written. The node may append, begin and remove segments meanwhile, so what looks like damage is looked at
-again before it is believed; a tail that is being written is a tail that is not there yet.
+Nothing is written. The node may append, begin and remove segments meanwhile, so what looks like damage is believed only
+if it is found at the same place again: what was written between two reads looks different at every look, and real
+damage stays where it is. A tail that is being written is a tail that is not there yet.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +25,7 @@ from slimjobs.eventlog.storage.snapshots import SnapshotReader, snapshot_indices
 from slimjobs.eventlog.storage.start import find_start
 
 LOOKS: Final = 3
-"""How often damage is looked at: a write that is under way is over by then, real damage stays."""
+"""How often is looked, while what looks like damage is at another place each time."""
 
 
 class LogStat(msgspec.Struct, frozen=True):
@@ -97,13 +99,19 @@ class LogReader:
         return Verdict(tuple(damage), scanned.torn, Index(scanned.chain.next_index - 1))
 
     def _scan(self) -> ScannedLog:
-        for look in range(1, LOOKS + 1):
-            try:
-                scanned = scan_log(self._files, self._identity.key, 0, self._proven())
-            except FileNotFoundError:
-                continue  # retention took a segment between its listing and its reading
-            if scanned.damage is None or look == LOOKS:
+        scanned = self._look()
+        for _ in range(LOOKS - 1):
+            if scanned.damage is None:
+                break
+            before, scanned = scanned.damage, self._look()
+            if _is_same(before, scanned.damage):
                 return scanned
+        return scanned._replace(damage=None)
+
+    def _look(self) -> ScannedLog:
+        for _ in range(LOOKS - 1):
+            with suppress(FileNotFoundError):  # retention took a segment between its listing and its reading
+                return scan_log(self._files, self._identity.key, 0, self._proven())
         return scan_log(self._files, self._identity.key, 0, self._proven())
 
     def _proven(self) -> int:
@@ -126,18 +134,24 @@ class LogReader:
 
 
 def _lasting_damage(look: Callable[[], object]) -> Damage | None:
-    """The damage that every look finds. A file that is gone by then was taken by retention."""
-    damage: Damage | None = None
+    """The damage that two looks find at one place. A file that is gone by then was taken by retention."""
+    before: Damage | None = None
     for _ in range(LOOKS):
         try:
             look()
-        except Damage as found:
-            damage = found
+        except Damage as damage:
+            if _is_same(before, damage):
+                return damage
+            before = damage
         except FileNotFoundError:
-            damage = None
+            before = None
         else:
             return None
-    return damage
+    return None
+
+
+def _is_same(before: Damage | None, now: Damage | None) -> bool:
+    return before is not None and now is not None and (before.file, before.offset) == (now.file, now.offset)
 
 
 def read_log(directory: Path) -> LogReader:

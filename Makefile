@@ -4,7 +4,7 @@
 #   make test | soak      the tests; their long version
 #   make e2e              those against a real Kubernetes control plane, which is compiled first, once (6 minutes)
 #   make format | lock    rewrite the code's form; resolve the locks anew
-#   make clean            everything that the above made, but not ./data
+#   make clean            everything that the above made here, but not ./data
 #
 # PYTHON=... chooses the interpreter, VENV=... where it is set up: make test PYTHON=python3.13 VENV=.venv-3.13
 

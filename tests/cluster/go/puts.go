@@ -145,15 +145,14 @@ func (c *caller) run(ctx context.Context, value string, timeout time.Duration, c
 		_, err := c.client.Put(putCtx, c.key, value)
 		cancel()
 		ended := time.Now()
-		switch {
-		case err == nil:
-			markers.acknowledged(begun, ended)
-			if begun.After(countFrom) && ctx.Err() == nil {
-				c.latencies = append(c.latencies, ended.Sub(begun))
-			}
-		default:
+		if err != nil {
 			c.failed++
 			time.Sleep(5 * time.Millisecond)
+			continue
+		}
+		markers.acknowledged(begun, ended)
+		if begun.After(countFrom) && ctx.Err() == nil {
+			c.latencies = append(c.latencies, ended.Sub(begun))
 		}
 	}
 }

@@ -168,7 +168,7 @@ class Chaos:
         for host in self.world.hosts.values():
             if host.process is not None and host.disk.node in everybody(self.world.chronicle.membership):
                 belong.update(everybody(host.raft.membership))
-        return [host for host in self.world.live if host.disk.node not in belong and host.disk.log]
+        return [host for host in self.world.live if host.disk.node not in belong and not host.disk.is_blank]
 
     # Peace ----------------------------------------------------------------------------------------------------------
 

@@ -107,6 +107,11 @@ class ClusterDisk:
         return snapshot
 
     @property
+    def is_blank(self) -> bool:
+        """Whether nothing at all is on it."""
+        return not self.log and not self.published and self.hard_state == HardState()
+
+    @property
     def is_full(self) -> bool:
         """Whether what is to be written next does not fit, so that it has to wait for room."""
         first = self.pending[0] if self.pending else None
@@ -269,8 +274,7 @@ class ClusterDisk:
             ],
             commit=at,
         )
-        blank = snapshot is None and not entries and self.hard_state == HardState()
-        return Found(start, restore(snapshot.frames) if snapshot is not None else State(), blank)
+        return Found(start, restore(snapshot.frames) if snapshot is not None else State(), self.is_blank)
 
 
 def size_of(entries: Sequence[Entry]) -> int:

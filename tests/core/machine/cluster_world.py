@@ -343,7 +343,7 @@ class ClusterWorld:
         """A request arrives at the orchestrator, however late, whoever has died meanwhile."""
         self.under_way -= 1
         outcome = self.orchestrator.perform(effect)
-        self._orchestrator_changed()
+        self.orchestrator_changed()
         if told:
             delay_ns = self.random.randint(*self.effect_delay_ns)
             self.timeline.after(delay_ns, partial(self._reply, host, life, effect_id, outcome))
@@ -351,7 +351,7 @@ class ClusterWorld:
     def _reply(self, host: Host, life: int, effect_id: int, outcome: Outcome) -> None:
         self._hear(host, life, EffectEnded(effect_id, outcome))
 
-    def _orchestrator_changed(self) -> None:
+    def orchestrator_changed(self) -> None:
         """Objects go on by themselves, and watchers hear of it."""
         for host in self.hosts.values():
             if host.process is not None:
@@ -364,7 +364,7 @@ class ClusterWorld:
         self._objects_move_at = None
         if moving := self.orchestrator.moving():
             self.orchestrator.move(self.random.choice(moving), well=self.random.random() < 0.9)
-        self._orchestrator_changed()
+        self.orchestrator_changed()
 
     def _observe_soon(self, host: Host, life: int) -> None:
         watch = self.orchestrator.watches.get(host.name)
@@ -379,7 +379,7 @@ class ClusterWorld:
     def vanish(self, name: str) -> None:
         """Somebody removes an object by hand."""
         self.orchestrator.vanish(name)
-        self._orchestrator_changed()
+        self.orchestrator_changed()
 
     def lose_watch(self, name: str) -> None:
         """A node's watch breaks."""

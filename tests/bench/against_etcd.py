@@ -52,7 +52,7 @@ def _shown(slices: Sequence[Puts], last: Sequence[Puts]) -> str:
 def outages(contenders: Sequence[Contender]) -> list[Row]:
     """How long no record is acknowledged after the leader was killed."""
     measured = in_rounds(contenders, lambda each: each.outage_seconds(), KILLS, "kills")
-    what = f"leader killed under {FAILOVER_CALLERS} callers, {KILLS} times, to the next acknowledgement"
+    what = f"{KILLS} kills of the leader under {FAILOVER_CALLERS} callers, to the next acknowledgement"
     return [
         Row(f"{name}, {what}", f"median {statistics.median(taken):.2f} s, worst {max(taken):.2f} s", "")
         for name, taken in measured.items()

@@ -438,7 +438,8 @@ class Machine:
     def _next_wake_ns(self) -> int | None:
         wakes = [self._callers.next_deadline_ns(), self._supervisor.next_retry_ns(), *self._forwarding.deadlines()]
         if self._hears_others:
-            wakes.append(self._ticked_ns + self._raft.ticks_until_due * self._tick_ns)
+            # Never later than so many ticks can be made up for at once; who hears a leader wakes as often anyway.
+            wakes.append(self._ticked_ns + min(self._raft.ticks_until_due, TICKS.heartbeat_ticks) * self._tick_ns)
         if self._backlog or self._checkpoints.can_be_published:
             wakes.append(self._now.monotonic_ns)
         if self.leads:

@@ -108,7 +108,7 @@ class Forwarding:
     # A node that is ahead holds what may come to nothing, which nobody may see.
     def _answer_as_it_is(self, request: Request, asked: Asked) -> bool:
         if isinstance(asked.query, ShowCluster):
-            return False if self._leader else self._answer(request, asked)
+            return (asked.stale or not self._leader) and self._answer(request, asked)
         return asked.stale and not self._journal.is_ahead and self._answer(request, asked)
 
     def _answer(self, request: Request, asked: Asked) -> bool:

@@ -66,6 +66,7 @@ from slimjobs.projections.views import RunStatus
 
 KEY_LIFETIME_MS = 24 * 3600 * 1000
 DEPARTURES_KEPT = 10_000
+FORMER_MEMBERS_KEPT = 1_000
 HISTORY_HEAD, HISTORY_TAIL = 8, 56
 
 _K = TypeVar("_K")
@@ -126,11 +127,19 @@ def _checkpoint(state: State, event: Checkpoint) -> None:
 # A node that goes by another name than before gives its old one up.
 def _named(state: State, event: MemberNamed) -> None:
     state.members = {name: node for name, node in state.members.items() if node != event.node}
+    if event.name in state.members:
+        _leave(state, event.name)
     state.members[event.name] = event.node
 
 
 def _dropped(state: State, event: MemberDropped) -> None:
-    del state.members[event.name]
+    _leave(state, event.name)
+
+
+def _leave(state: State, name: str) -> None:
+    state.former_members[state.members.pop(name)] = None
+    if len(state.former_members) > FORMER_MEMBERS_KEPT:
+        del state.former_members[next(iter(state.former_members))]
 
 
 def _agreed(state: State, event: CheckpointAgreed) -> None:

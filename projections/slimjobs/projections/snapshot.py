@@ -67,6 +67,7 @@ class _Counters(msgspec.Struct, array_like=True):
     next_admission: int
     level: int
     members: list[tuple[str, NodeId]]
+    former_members: list[NodeId]
 
 
 class _VersionRow(msgspec.Struct, array_like=True):
@@ -160,6 +161,7 @@ def _counters_of(state: State) -> _Counters:
         state.next_admission,
         state.level,
         sorted(state.members.items()),
+        list(state.former_members),
     )
 
 
@@ -216,6 +218,7 @@ def _counters(state: State, counters: _Counters) -> None:
     state.configured = counters.configured
     state.next_version, state.next_admission = counters.next_version, counters.next_admission
     state.level, state.members = counters.level, dict(counters.members)
+    state.former_members = dict.fromkeys(counters.former_members)
 
 
 def _version(state: State, version: _VersionRow) -> None:

@@ -183,7 +183,8 @@ class JobIndex:
 class State:
     """The tables. `index` and `at` are those of the last record applied; `chain` covers all records up to it.
 
-    `level` is the highest event level that may be written; `members` says which node a name belongs to.
+    `level` is the highest event level that may be written; `members` says which node a name belongs to, `former_members` which
+    nodes had one and have lost it.
     """
 
     def __init__(self) -> None:
@@ -193,6 +194,7 @@ class State:
         self.cluster = ""
         self.level = 1
         self.members: dict[str, NodeId] = {}
+        self.former_members: dict[NodeId, None] = {}
         self.configured = False
         self.next_version = 1
         self.next_admission = 1

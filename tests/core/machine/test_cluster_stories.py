@@ -10,24 +10,30 @@ import msgspec
 from slimjobs.core.decide.commands import (
     Accepted,
     Command,
+    Deleted,
     DeleteRun,
+    Removed,
+    RemoveMember,
     Requested,
     TransferLeadership,
     Transferred,
     Trigger,
 )
-from slimjobs.core.decide.refusals import NoLeader, OutcomeUnknown
+from slimjobs.core.decide.refusals import NoLeader, NoRoom, OutcomeUnknown
 from slimjobs.core.machine.inputs import HandOver
-from slimjobs.core.machine.letters import Piece, PieceWanted
+from slimjobs.core.machine.letters import Answered, Letter, Piece, PieceWanted
 from slimjobs.core.machine.outputs import StopReason
 from slimjobs.core.machine.queries import ListRuns, ShowRun
 from slimjobs.core.machine.settings import MachineSettings
+from slimjobs.core.orchestrators.ports import Create, Job
 from slimjobs.eventlog.events.definitions import Overrides
-from slimjobs.eventlog.events.runs import RunId
+from slimjobs.eventlog.events.runs import RunId, job_object_name
 from slimjobs.eventlog.raft import NodeId
+from slimjobs.eventlog.raft.messages import Append
 from slimjobs.projections.views import RunDetail, RunPage
 from tests.core.machine.cluster_world import ClusterWorld, Host
-from tests.core.machine.timeline import SECOND
+from tests.core.machine.network import Weather
+from tests.core.machine.timeline import MILLISECOND, SECOND
 from tests.core.machine.world import definition
 
 NAMES = ("node-0", "node-1", "node-2")
@@ -159,6 +165,36 @@ def test_a_node_that_lost_its_disk_comes_back_as_another_and_the_old_one_is_remo
     assert NodeId(4) in world.chronicle.membership.voters
 
 
+def test_a_member_that_was_removed_comes_back_only_with_an_empty_disk() -> None:
+    world = three_nodes()
+    name = followers(world)[0].name
+    assert world.told(the_leader(world).name, RemoveMember(name)) == Removed(name)
+    world.run_for(5)
+    assert len(world.chronicle.membership.voters) == 2
+    world.crash(name)
+    world.boot(name)
+    world.run_for(5)
+    assert len(world.chronicle.membership.voters) == 2
+    world.crash(name)
+    world.wipe(name)
+    world.boot(name)
+    agree(world)
+    assert len(world.chronicle.membership.voters) == 3
+
+
+def test_a_learner_that_holds_nothing_yet_is_no_voter_and_outlives_its_leader() -> None:
+    world = new_world()
+    world.network.loses = lambda letter: isinstance(letter, Append) and letter.to == NodeId(3)
+    world.boot_all()
+    world.run_until(lambda: NodeId(2) in world.hosts["node-0"].raft.membership.voters)
+    world.run_for(2)
+    assert NodeId(3) in world.hosts["node-0"].raft.membership.learners
+    world.crash("node-0", done=1000)
+    world.network.loses = lambda letter: False
+    world.boot("node-0")
+    agree(world)
+
+
 # Passing on ---------------------------------------------------------------------------------------------------------
 
 
@@ -246,6 +282,34 @@ def test_a_leader_without_a_majority_answers_no_read() -> None:
     assert isinstance(world.value_of(stale), RunPage)
 
 
+def test_a_deletion_whose_answer_is_lost_was_done_all_the_same() -> None:
+    world = three_nodes()
+    name = followers(world)[0].name
+    world.told(name, trigger(1, 2, 3))
+    answers: list[Letter] = []
+
+    def loses_the_first(letter: Letter) -> bool:
+        answers.extend([letter] if isinstance(letter, Answered) else [])
+        return answers == [letter]
+
+    world.network.loses = loses_the_first
+    assert world.told(name, delete(3)) == Deleted(promised=True)
+    assert len(answers) == 2
+
+
+def test_a_trigger_that_was_refused_is_not_done_later_by_the_same_request_once_more() -> None:
+    world = three_nodes()
+    leader, (asked, _) = the_leader(world), followers(world)
+    room = leader.disk.room
+    world.tell(leader.name, leader.disk.grow(-room))
+    world.run_for(0.1)
+    world.network.weather = Weather((400 * MILLISECOND, 400 * MILLISECOND))
+    world.timeline.after(1300 * MILLISECOND, lambda: world.tell(leader.name, leader.disk.grow(room)))
+    assert world.told(asked.name, trigger(1)) == NoRoom()
+    world.run_for(5)
+    assert run_of(1) not in world.chronicle.enqueued
+
+
 def test_what_is_not_known_to_be_done_is_told_with_an_index_that_is_committed() -> None:
     world = three_nodes()
     leader, others = the_leader(world), followers(world)
@@ -280,12 +344,32 @@ def test_a_leader_that_is_about_to_stop_hands_over_at_once() -> None:
     assert seconds_until(world, another_leads(world, leader)) < 0.3
 
 
+def test_when_all_are_about_to_stop_leadership_does_not_go_round_in_circles() -> None:
+    world = three_nodes()
+    term = the_leader(world).raft.term
+    for name in NAMES:
+        world.tell(name, HandOver())
+    world.run_for(2)
+    assert the_leader(world).raft.term <= term + len(NAMES)
+
+
 def test_leadership_goes_where_an_operator_wants_it() -> None:
     world = three_nodes()
     to = followers(world)[0].name
     asked: Command = TransferLeadership(to)
     assert world.told(followers(world)[1].name, asked) == Transferred(to)
     world.run_until(lambda: world.leader is world.hosts[to])
+
+
+def test_a_handing_over_that_comes_to_nothing_holds_back_no_run() -> None:
+    world = three_nodes()
+    leader, (gone, _) = the_leader(world), followers(world)
+    world.told(leader.name, trigger(1, 2, 3, 4))
+    world.crash(gone.name)
+    world.call(leader.name, TransferLeadership(gone.name))
+    world.run_until(lambda: leader.raft.transferee != 0)
+    world.run_until(lambda: not world.chronicle.state.queued and not world.chronicle.state.active)
+    assert world.leader is leader
 
 
 def test_a_leader_whose_clock_is_wrong_hands_over_and_none_of_its_times_gets_into_the_log() -> None:
@@ -296,6 +380,18 @@ def test_a_leader_whose_clock_is_wrong_hands_over_and_none_of_its_times_gets_int
     world.told(leader.name, trigger(1))
     right = world.hosts[NAMES[0] if leader.name != NAMES[0] else NAMES[1]].clock.now(world.timeline.now_ns)
     assert abs(world.chronicle.state.at - right.wall_ms) < 5000
+
+
+def test_an_object_that_was_asked_for_long_ago_is_swept_whenever_it_comes() -> None:
+    world = three_nodes()
+    world.told("node-0", trigger(1))
+    world.run_until(lambda: run_of(1) in world.chronicle.state.finished and not world.orchestrator.objects)
+    cluster, name = world.chronicle.state.cluster, job_object_name("fib", run_of(1))
+    world.orchestrator.perform(Create(Job(name, cluster, run_of(1), "fib", "", DEFINITIONS["fib"])))
+    world.orchestrator_changed()
+    world.run_for(1)
+    assert world.told("node-0", delete(1)) == Deleted(promised=True)
+    world.run_until(lambda: not world.orchestrator.objects)
 
 
 # Snapshots ----------------------------------------------------------------------------------------------------------
@@ -316,6 +412,18 @@ def test_who_was_away_too_long_gets_a_snapshot_and_a_cut_link_costs_only_the_res
     world.run_until(lambda: all_ready(world) and level(world))
     wanted = [letter for letter in world.letters[before:] if isinstance(letter, PieceWanted)]
     assert wanted[0].offset > 0
+    agree(world)
+
+
+def test_a_snapshot_that_is_tried_again_is_of_its_moment_although_the_leader_goes_on() -> None:
+    world = three_nodes(OFTEN)
+    leader = the_leader(world)
+    leader.disk.refuses_snapshots = True
+    for number in range(1, 200):
+        world.call(leader.name, trigger(number))
+        world.run_for(0.001 + number * 0.000_01)
+        leader.disk.refuses_snapshots = not leader.disk.refused
+        leader.disk.refused.clear()
     agree(world)
 
 

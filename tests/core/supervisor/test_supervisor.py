@@ -250,7 +250,7 @@ def test_those_that_wait_for_their_turn_cost_nothing_until_there_is_room() -> No
 
 def test_a_new_leader_takes_no_earlier_acceptance_for_granted() -> None:
     books = Books()
-    books.commit(RunAdmitted(RUN), RunBound(RUN, "u1"))
+    books.commit(RunAdmitted(RUN), RunBound(RUN, "uid"))
     effect_id, _ = books.only()
     books.end(effect_id, Accepted())
     assert books.supervisor.step(RUN, books.now) is Step.NOTHING

@@ -23,7 +23,7 @@ from slimjobs.core.decide.refusals import NoLeader, NoRoom, OutcomeUnknown, Refu
 from slimjobs.core.decide.triggering import decide_trigger
 from slimjobs.core.machine.answers import Answers
 from slimjobs.core.machine.inputs import Asked, Called, Now, Token
-from slimjobs.core.machine.journal import Applied, Journal
+from slimjobs.core.machine.journal import Journal
 from slimjobs.core.machine.letters import Forwarded
 from slimjobs.core.machine.members import Members
 from slimjobs.core.machine.outbox import Outbox
@@ -34,7 +34,7 @@ from slimjobs.core.machine.settings import MachineSettings
 from slimjobs.core.machine.waits import Waits
 from slimjobs.core.supervisor.supervisor import Supervisor
 from slimjobs.eventlog.events.runs import RunId
-from slimjobs.eventlog.raft import NodeId
+from slimjobs.eventlog.raft import Index, NodeId, Term
 from slimjobs.projections.listing import status_of
 from slimjobs.projections.views import RunDetail, RunStatus, Why, WhyKind
 
@@ -46,13 +46,17 @@ _NO_NEW_WORK = DeleteRun | RemoveMember
 
 class _StatusWait(msgspec.Struct, frozen=True):
     request: Request
+    until_ns: int
     query: ShowRun
     status: RunStatus
 
 
 class _DeletionWait(msgspec.Struct, frozen=True):
+    """`index` and `term` are of the entry with which the deletion is in the log."""
+
     request: Request
-    applied: Applied
+    index: Index
+    term: Term
 
 
 class Callers:
@@ -132,7 +136,10 @@ class Callers:
             self._hold(request, decision)
             return True
         if not decision.events:
-            self._hold(request, decision.result)
+            if decision.result == Deleted(promised=False):
+                self._wait_for_deletion(request, command, self._journal.last_index)
+            else:
+                self._hold(request, decision.result)
             return True
         new_work = not isinstance(command, _NO_NEW_WORK)
         applied = self._journal.append(decision.events, called.cause, now.wall_ms, new_work=new_work)
@@ -140,8 +147,8 @@ class Callers:
             return False
         if applied is None:
             self._hold(request, NoRoom())
-        elif isinstance(command, DeleteRun) and decision.result == Deleted(promised=False):
-            self._deletion_waits.add(request.token, command.run, request.until_ns, _DeletionWait(request, applied))
+        elif decision.result == Deleted(promised=False):
+            self._wait_for_deletion(request, command, applied.index)
         else:
             self.answers.promise(request, applied.index, applied.term, decision.result)
         return True
@@ -161,6 +168,11 @@ class Callers:
             case RemoveMember(name):
                 return self._members.decide_removal(name)
 
+    def _wait_for_deletion(self, request: Request, command: Command, index: Index) -> None:
+        if isinstance(command, DeleteRun):
+            wait = _DeletionWait(request, index, self._journal.term)
+            self._deletion_waits.add(request.token, command.run, request.until_ns, wait)
+
     def _hold(self, request: Request, value: Value) -> None:
         self.answers.hold(request, self._journal.last_index, value)
 
@@ -172,7 +184,9 @@ class Callers:
             view = self._with_trouble(query.run, view)
             if query.wait_seconds > 0 and view.row.status not in _FINAL:
                 until = now.monotonic_ns + int(query.wait_seconds * 1e9)
-                self._status_waits.add(request.token, query.run, until, _StatusWait(request, query, view.row.status))
+                self._status_waits.add(
+                    request.token, query.run, until, _StatusWait(request, until, query, view.row.status)
+                )
                 return
         fresh = Request(request.said, self._patience(now), request.passed_on)
         if stale:
@@ -218,22 +232,26 @@ class Callers:
         if not self._deletion_waits:
             return
         for token, run, wait in self._deletion_waits.all():
-            if self._journal.is_committed(wait.applied) and self._supervisor.deletion_accepted(run):
+            if self._journal.is_committed(wait.index, wait.term) and self._supervisor.deletion_accepted(run):
                 self._end_deletion_wait(token, wait, Deleted(promised=True))
         for token, run, wait in self._deletion_waits.overdue(now.monotonic_ns):
-            done = self._journal.is_committed(wait.applied)
+            done = self._journal.is_committed(wait.index, wait.term)
             self._end_deletion_wait(token, wait, Deleted(promised=False) if done else OutcomeUnknown((run,)))
 
     def _end_deletion_wait(self, token: Token, wait: _DeletionWait, value: Value) -> None:
         self._deletion_waits.drop(token)
-        self._outbox.answer(token, wait.applied.index, value)
+        self._outbox.answer(token, min(wait.index, self._journal.committed), value)
 
     # The end of it --------------------------------------------------------------------------------------------------
 
     def lose_leadership(self) -> None:
         """It leads no more: what waits is for another to do. Deletions under way stay until their time is over."""
-        self.ask_again(asked_again(wait.request) for _, _, wait in self._status_waits.clear())
+        self.ask_again(self._asked_again(wait) for _, _, wait in self._status_waits.clear())
         self.ask_again(self.answers.lose_leadership())
+
+    def _asked_again(self, wait: _StatusWait) -> Request:
+        until_ns = wait.until_ns + int(self._settings.patience_seconds * 1e9)
+        return msgspec.structs.replace(asked_again(wait.request), until_ns=until_ns)
 
     def turn_guests_away(self) -> None:
         """As a follower: callers of other nodes are told that this one does not lead."""

@@ -19,7 +19,7 @@ from slimjobs.core.machine.outputs import SaveSnapshot, Stop, StopReason
 from slimjobs.core.machine.reports import Seen
 from slimjobs.core.machine.settings import MachineSettings
 from slimjobs.eventlog.events.cluster import Checkpoint, CheckpointAgreed
-from slimjobs.eventlog.raft import Index, Raft
+from slimjobs.eventlog.raft import Index, Raft, Role
 from slimjobs.eventlog.storage.requests import DiscardSnapshot, PublishSnapshot, SnapshotHeader
 from slimjobs.projections.snapshot import snapshot_frames
 
@@ -62,8 +62,10 @@ class Checkpoints:
         saves = False
         if _CHECKPOINT in applied.record.events:
             mine = self._written is not None and self._written.index == applied.index
-            # A leader of old that is ahead has no state of this moment; nor is there one while another is written.
-            saves = not mine and self._written is None and not self._journal.is_ahead
+            # A leader writes on in this very call, and one of old that is ahead has no state of this moment; nor is
+            # there one while another is written.
+            follows = self._raft.role is not Role.LEADER and not self._journal.is_ahead
+            saves = follows and not mine and self._written is None
             if saves:
                 self._save(applied)
         for event in applied.record.events:
@@ -82,7 +84,11 @@ class Checkpoints:
     @property
     def can_be_published(self) -> bool:
         """Whether a snapshot is written whose record is committed."""
-        return self._written is not None and not self._is_publishing and self._journal.is_committed(self._written)
+        written = self._written
+        return written is not None and not self._is_publishing and self._is_committed(written)
+
+    def _is_committed(self, applied: Applied) -> bool:
+        return self._journal.is_committed(applied.index, applied.term)
 
     def _save(self, applied: Applied) -> None:
         self._written, self._saved_now, self._is_publishing = applied, True, False
@@ -107,7 +113,7 @@ class Checkpoints:
 
     def begin_anew(self) -> None:
         """The state is made anew; a snapshot whose record was cut from the log is of no state that ever counted."""
-        if self._written is not None and not self._journal.is_committed(self._written):
+        if self._written is not None and not self._is_committed(self._written):
             self._digests.pop(self._written.index, None)
             self._outbox.outputs.append(DiscardSnapshot(self._written.index))
             self._written = None

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from slimjobs.core.decide.refusals import NoLeader, NotPossible
 from slimjobs.core.machine.callers import Callers
 from slimjobs.core.machine.inputs import Asked, Now, Token
 from slimjobs.core.machine.journal import Journal
@@ -60,12 +61,14 @@ class Forwarding:
         self._members = members
         self._callers = callers
         self._outbox = outbox
-        self._patience_ns = int(settings.patience_seconds * 1e9)
-        self._again_ns = settings.election_milliseconds * 1_000_000
+        # Half of the patience: an answer that is slow gets its time, and what is lost is asked once more.
+        self._again_ns = int(settings.patience_seconds * 500_000_000)
+        self._heartbeat_ns = settings.election_milliseconds * 100_000
         # What was passed on in a former life may still be answered: a letter's number says which life it is of.
-        self._first_number = Entropy(seed).draw() >> 2
-        self._passed: dict[Token, _Passed] = {}
-        self._pass_again_ns = 0
+        self._last_number = Entropy(seed).draw() >> 2
+        self._passed: dict[int, _Passed] = {}
+        self._numbers: dict[Token, int] = {}
+        self._ask_again_ns = 0
         self._reading: dict[int, _Reading] = {}
         self._last_read = 0
         self._leader = NOBODY
@@ -78,11 +81,11 @@ class Forwarding:
         leader = self._leader_reached(now)
         if leader != self._leader:
             self._leader = leader
-            self.recall(now)
+            self.recall()
         waiting = self._callers.waiting
         if waiting:
             self._callers.waiting = deque(self._left_waiting(waiting, leader, now))
-        if self._passed and now.monotonic_ns >= self._pass_again_ns:
+        if self._passed and now.monotonic_ns >= self._ask_again_ns:
             self._repeat(now)
 
     def _leader_reached(self, now: Now) -> NodeId:
@@ -124,62 +127,65 @@ class Forwarding:
 
     def _pass_on(self, request: Request, leader: NodeId, now: Now) -> None:
         waits_ns = int(request.wish.wait_seconds * 1e9) if isinstance(request.wish, ShowRun) else 0
-        self._pass_again_ns = self._pass_again_ns if self._passed else now.monotonic_ns + self._again_ns
-        self._passed[request.token] = _Passed(request, leader, request.until_ns + waits_ns)
-        self._send(request, leader)
+        self._ask_again_ns = self._ask_again_ns if self._passed else now.monotonic_ns + self._again_ns
+        self._last_number += 1
+        self._numbers[request.token] = self._last_number
+        self._passed[self._last_number] = _Passed(request, leader, request.until_ns + waits_ns)
+        self._send(self._last_number, request, leader)
 
-    def _send(self, request: Request, leader: NodeId) -> None:
+    def _send(self, number: int, request: Request, leader: NodeId) -> None:
         cause = "" if isinstance(request.said, Asked) else request.said.cause
-        self._outbox.letters.append(
-            Forwarded(self._outbox.node, leader, self._number(request.token), request.wish, cause)
-        )
+        self._outbox.letters.append(Forwarded(self._outbox.node, leader, number, request.wish, cause))
 
-    def _number(self, token: Token) -> int:
-        return self._first_number + token
-
-    def _token(self, number: int) -> Token:
-        return Token(number - self._first_number)
-
-    # Letters may be lost. The leader does not take twice what still waits there.
+    # Letters may be lost. What is passed on once more has another number, and only the answer to that one counts: the
+    # leader may refuse the first copy and do the second, for it takes them in their order.
     def _repeat(self, now: Now) -> None:
-        self._pass_again_ns = now.monotonic_ns + self._again_ns
-        for passed in self._passed.values():
-            self._send(passed.request, passed.leader)
+        passed, self._passed = self._passed, {}
+        for each in passed.values():
+            self._outbox.letters.append(Withdrawn(self._outbox.node, each.leader, self._numbers[each.request.token]))
+            self._pass_on(self._asked_again(each), each.leader, now)
 
-    def recall(self, now: Now) -> None:
-        """Nobody is asked any more: all wait here again."""
+    def recall(self) -> None:
+        """Nobody is asked any more: all wait here again. What comes for an old number is of no interest then."""
         passed, self._passed = self._passed, {}
         reading, self._reading = self._reading, {}
-        again = [self._asked_again(each.request, now) for each in passed.values()]
+        self._numbers.clear()
+        again = [self._asked_again(each) for each in passed.values()]
         self._callers.ask_again([*again, *(request for each in reading.values() for request in each.requests)])
 
-    # A question that waited for a change is due long after the patience of its own; it gets a new one.
-    def _asked_again(self, request: Request, now: Now) -> Request:
-        again = asked_again(request)
-        if isinstance(request.wish, ShowRun) and request.wish.wait_seconds > 0:
-            return Request(again.said, now.monotonic_ns + self._patience_ns, again.passed_on)
-        return again
+    # The time for which a question waits for a change is its own, beside its patience.
+    def _asked_again(self, passed: _Passed) -> Request:
+        return msgspec.structs.replace(asked_again(passed.request), until_ns=passed.until_ns)
 
     def answered(self, letter: Answered) -> None:
-        """The leader has answered; if it was another than the last, that is an answer too."""
-        passed = self._passed.pop(self._token(letter.token), None)
-        if passed is not None:
-            self._outbox.answer(passed.request.token, letter.index, letter.value)
+        """The leader has answered. That it could not say says nothing about those who were asked before."""
+        passed = self._take(letter.token)
+        if passed is None:
+            return
+        value, request = letter.value, passed.request
+        if isinstance(value, NoLeader | NotPossible) and request.passed_on:
+            value = told_too_late(request, value.detail)
+        self._outbox.answer(request.token, letter.index, value)
 
     def denied(self, letter: NotLeading, now: Now) -> None:
         """Whom this node takes for the leader is none; wait a heartbeat before it is asked anything again."""
-        passed = self._passed.get(self._token(letter.token))
-        if passed is None or passed.leader != letter.sender:
-            return
-        del self._passed[passed.request.token]
-        self._denied_until_ns = now.monotonic_ns + self._again_ns // 10
-        self._callers.ask_again([passed.request])
+        passed = self._take(letter.token)
+        if passed is not None:
+            self._denied_until_ns = now.monotonic_ns + self._heartbeat_ns
+            self._callers.ask_again([self._asked_again(passed)])
 
     def abandon(self, token: Token) -> None:
         """A caller has gone; its leader need not wait for it either."""
-        passed = self._passed.pop(token, None)
+        number = self._numbers.get(token)
+        passed = self._take(number) if number is not None else None
+        if number is not None and passed is not None:
+            self._outbox.letters.append(Withdrawn(self._outbox.node, passed.leader, number))
+
+    def _take(self, number: int) -> _Passed | None:
+        passed = self._passed.pop(number, None)
         if passed is not None:
-            self._outbox.letters.append(Withdrawn(self._outbox.node, passed.leader, self._number(token)))
+            del self._numbers[passed.request.token]
+        return passed
 
     # Read here ------------------------------------------------------------------------------------------------------
 
@@ -217,8 +223,9 @@ class Forwarding:
 
     def refuse_impatient(self, now: Now) -> None:
         """Tell those whose patience is over what is certain."""
-        for token, passed in list(self._passed.items()):
+        for passed in list(self._passed.values()):
             if passed.until_ns <= now.monotonic_ns:
+                token = passed.request.token
                 self.abandon(token)
                 said = msgspec.structs.replace(passed.request, passed_on=True)
                 self._outbox.answer(token, self._journal.committed, told_too_late(said, "the leader does not answer"))
@@ -232,7 +239,7 @@ class Forwarding:
         """When somebody's patience is over, or something is to be asked again."""
         yield from (passed.until_ns for passed in self._passed.values())
         if self._passed:
-            yield self._pass_again_ns
+            yield self._ask_again_ns
         for reading in self._reading.values():
             yield from (request.until_ns for request in reading.requests)
             if not reading.index:

@@ -65,9 +65,14 @@ class Journal:
         """The term of the entry at that index; None where the log does not say (any more, or yet)."""
         return self._raft.log.term_at(index)
 
-    def is_committed(self, applied: Applied) -> bool:
-        """Whether that very record is committed."""
-        return applied.index <= self.committed and self.term_at(applied.index) == applied.term
+    @property
+    def term(self) -> Term:
+        """The term in which a leader writes now."""
+        return self._raft.term
+
+    def is_committed(self, index: Index, term: Term) -> bool:
+        """Whether the entry of that index and term is committed."""
+        return index <= self.committed and self.term_at(index) == term
 
     @property
     def is_ahead(self) -> bool:

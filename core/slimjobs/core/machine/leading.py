@@ -192,6 +192,7 @@ class Leading:
 
     def _transfer(self) -> None:
         if self.is_leaving and self._members.successor == NOBODY:
+            self.is_leaving = False  # once: where all are leaving, leadership would go round for ever
             self._members.successor = self._members.best_successor()
         successor, self._members.successor = self._members.successor, NOBODY
         if successor != NOBODY:

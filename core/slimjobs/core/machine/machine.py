@@ -189,9 +189,10 @@ class Machine:
         self._turn_consensus()
         if self.leads:
             self._leading.lead(self._touched, now)
-        else:
+            self._touched.clear()
+        elif self._raft.role is not Role.LEADER:
             self._follow()
-        self._touched.clear()
+            self._touched.clear()
         self._turn_consensus()
         self._callers.settle_deletions(now)
         self._callers.refuse_impatient(now)
@@ -204,9 +205,8 @@ class Machine:
 
     def _follow(self) -> None:
         self._supervisor.follow()
-        if self._raft.role is not Role.LEADER:
-            self._callers.turn_guests_away()
-            self._found_or_campaign()
+        self._callers.turn_guests_away()
+        self._found_or_campaign()
         self._forwarding.look(self._now)
         self._forwarding.serve_reads(self._now)
 
@@ -357,7 +357,7 @@ class Machine:
     def _hears_others(self) -> bool:
         """Whether time means anything to consensus here: a lone voter hears nobody, and an idle one need not wake."""
         membership = self._raft.membership
-        return bool(membership.voters) and membership != Membership((self._raft.id,))
+        return bool(membership.voters or self._raft.leader) and membership != Membership((self._raft.id,))
 
     def _turn_consensus(self) -> None:
         self._journal.propose()
@@ -414,7 +414,7 @@ class Machine:
     def _commit(self, entry: Entry) -> None:
         raft = self._raft
         if entry.kind is EntryKind.NO_OP and entry.term == raft.term and raft.role is Role.LEADER:
-            self._forwarding.recall(self._now)
+            self._forwarding.recall()
             self._leading.begin()
         try:
             applied = self._journal.commit(entry)

@@ -117,10 +117,10 @@ class Members:
 
     # A node that was dropped, or whose name another one has by now, never takes it back; a new incarnation may.
     def _names_due(self) -> Iterator[Event]:
-        members = self._journal.state.members
+        members, former = self._journal.state.members, self._journal.state.former_members
         for greeting in (self.greeting, *self._met.values()):
             bearer = members.get(greeting.name, NOBODY)
-            belongs = greeting.node in members.values() or not greeting.cluster
+            belongs = greeting.node in members.values() or not (greeting.cluster or greeting.node in former)
             if bearer != greeting.node and belongs and self._is_silent(bearer):
                 yield MemberNamed(greeting.name, greeting.node)
         for name, node in members.items():
@@ -157,7 +157,7 @@ class Members:
         if progress is None or heard is None or not self.reaches(node):
             return False
         understands = heard.report.level >= self._journal.state.level
-        return understands and self._raft.last_index - progress.match <= CAUGHT_UP_ENTRIES
+        return understands and 0 < progress.match >= self._raft.last_index - CAUGHT_UP_ENTRIES
 
     # What operators ask ---------------------------------------------------------------------------------------------
 
@@ -183,7 +183,7 @@ class Members:
         node = self._journal.state.members.get(to, NOBODY) if to else self.best_successor()
         if node == self._raft.id:
             return Transferred(to)
-        if node not in self._raft.membership.voters or self._is_silent(node):
+        if node not in self._raft.membership.voters or not self.reaches(node):
             wanted = f"'{to}' is no voter" if to else "No other voter"
             return NotPossible(f"{wanted} that can be reached; {self._settings.name} leads on.")
         self.successor = node
@@ -191,7 +191,7 @@ class Members:
 
     def best_successor(self) -> NodeId:
         """The voter that is furthest, of those that can be reached; nobody if there is none."""
-        voters = [each for each in self._raft.membership.voters if each != self._raft.id and not self._is_silent(each)]
+        voters = [each for each in self._raft.membership.voters if each != self._raft.id and self.reaches(each)]
         return max(voters, key=lambda each: self._raft.progress[each].match, default=NOBODY)
 
     # What people see ------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@
                 runs, or was released           none
     Expires     there, TTL not yet accepted     Expire
     Gone        there, deletion not accepted    Delete
+    any, bound  another one under the name      Delete it: only the bound one is ever released
     nothing     there                           Delete, once a read shows that the run really is unknown or ended
 
 Every effect is harmless however late and however often it arrives (design §5), so a plan made from what was seen a
@@ -42,6 +43,13 @@ _STEPS: Final[Mapping[Wanted, Step]] = {
 }
 
 
+# Names are taken once: whoever has the name of a bound object shows that that one is gone. It can never be bound itself.
+def is_stranger(desired: DesiredRun | None, seen: Seen) -> bool:
+    """Whether what is seen is there in place of the run's bound object."""
+    bound = desired.uid if desired is not None else ""
+    return bool(bound) and seen.job is not None and not seen.gone and seen.job.uid != bound
+
+
 def plan(desired: DesiredRun | None, seen: Seen, accepted: Step | None) -> Step:
     """The next step for a run. `accepted` is the last step about this object that the orchestrator took on."""
     there = seen.job is not None and not seen.gone
@@ -52,6 +60,8 @@ def plan(desired: DesiredRun | None, seen: Seen, accepted: Step | None) -> Step:
         return Step.NOTHING if there else Step.CREATE
     if seen.gone:
         return Step.NOTHING
+    if seen.job is not None and is_stranger(desired, seen):
+        return Step.NOTHING if seen.job.ending or accepted is Step.DELETE else Step.DELETE
     started = seen.job is not None and seen.job.phase is not Phase.SUSPENDED
     if desired.wanted is Wanted.RELEASED and started:
         return Step.NOTHING

@@ -32,7 +32,7 @@ from slimjobs.core.orchestrators.ports import (
     Unavailable,
 )
 from slimjobs.core.supervisor.mirror import Mirror
-from slimjobs.core.supervisor.plan import Step, plan
+from slimjobs.core.supervisor.plan import Step, is_stranger, plan
 from slimjobs.eventlog.events.record import Record
 from slimjobs.eventlog.events.runs import RunId
 from slimjobs.projections.desired import Desired, DesiredRun, Wanted
@@ -48,6 +48,7 @@ class Progress(msgspec.Struct):
 
     under_way: int | None = None
     accepted: Step | None = None
+    accepted_uid: str = ""
     failures: int = 0
     retry_at_ns: int = 0
     trouble: str = ""
@@ -121,12 +122,20 @@ class Supervisor:
                 return run
             case Created(job) | AlreadyExists(job):
                 self.mirror.appeared(job)
-            case Missing():
+            case Missing() if self._is_about(run, effect):
                 self.mirror.missing(run)
+            case Missing():
+                pass
             case Accepted():
                 progress.accepted = _STEPS[type(effect)]
+                progress.accepted_uid = "" if isinstance(effect, Create) else effect.uid
         progress.failures, progress.trouble, progress.trouble_since_ms = 0, "", -1
         return run
+
+    # Under a name there may be another object than the one that was meant; that it is not this one says nothing of it.
+    def _is_about(self, run: RunId, effect: Effect) -> bool:
+        job = self.mirror.seen(run).job
+        return job is None or isinstance(effect, Create) or job.uid == effect.uid
 
     def _try_again(self, run: RunId, progress: Progress, detail: str, now_ns: int, now_ms: int) -> None:
         wait = min(FIRST_RETRY_SECONDS << min(progress.failures, 10), LAST_RETRY_SECONDS)
@@ -202,8 +211,11 @@ class Supervisor:
 
     def deletion_accepted(self, run: RunId) -> bool:
         """Whether the orchestrator has taken the deletion of the run's object on, or it is gone."""
-        progress = self._progress.get(run)
-        return self.mirror.seen(run).gone or (progress is not None and progress.accepted is Step.DELETE)
+        desired, seen = self.desired.runs.get(run), self.mirror.seen(run)
+        if desired is None or seen.gone or is_stranger(desired, seen):
+            return True
+        progress = self._progress.get(run, _NO_PROGRESS)
+        return progress.accepted is Step.DELETE and progress.accepted_uid == desired.uid
 
     def step(self, run: RunId, now_ns: int) -> Step:
         """The next step for a run; NOTHING while one is under way or a new try is not due yet."""
@@ -215,7 +227,8 @@ class Supervisor:
             return Step.NOTHING
         if progress.rejected and desired is not None and desired.wanted is Wanted.EXISTS:
             return Step.NOTHING
-        return plan(desired, seen, progress.accepted)
+        is_about_it = progress.accepted_uid == _uid_in_question(desired, seen)
+        return plan(desired, seen, progress.accepted if is_about_it else None)
 
     def _forget_if_over(self, run: RunId) -> bool:
         seen, progress = self.mirror.seen(run), self._progress.get(run, _NO_PROGRESS)
@@ -239,6 +252,13 @@ class Supervisor:
         return effect_id, effect
 
 
+def _uid_in_question(desired: DesiredRun | None, seen: Seen) -> str:
+    """The object that a step would be about: the bound one, or what is there in its place."""
+    if desired is not None and not is_stranger(desired, seen):
+        return desired.uid
+    return seen.job.uid if seen.job is not None else ""
+
+
 def _is_ours(job: ObservedJob, effect: Effect) -> bool:
     return isinstance(effect, Create) and (job.run, job.cluster) == (effect.job.run, effect.job.cluster)
 
@@ -247,7 +267,7 @@ def _effect(run: RunId, step: Step, desired: DesiredRun | None, seen: Seen, wish
     if step is Step.CREATE:
         job = wishes.job(run)
         return None if job is None else Create(job)
-    uid = desired.uid if desired is not None else (seen.job.uid if seen.job is not None else "")
+    uid = _uid_in_question(desired, seen)
     name = seen.job.name if seen.job is not None else wishes.object_name(run)
     if name is None or not uid:
         return None

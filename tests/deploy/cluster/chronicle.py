@@ -88,50 +88,62 @@ class Life(msgspec.Struct):
     id: str
     job: str
     token: str
+    enqueued_at: Index
+    deleted_at: Index | None = None
     ends: list[type[Event]] = msgspec.field(default_factory=list)
     attempts: list[int] = msgspec.field(default_factory=list)
-    deleted: bool = False
+
+    @property
+    def deleted(self) -> bool:
+        return self.deleted_at is not None
 
 
 def lives(chronicle: Chronicle) -> list[Life]:
     """All runs; an id is enqueued once."""
     found: dict[bytes, Life] = {}
-    for _, record, _ in chronicle.states():
+    for entry, record, _ in chronicle.states():
         for event in record.events if record is not None else ():
             match event:
                 case RunEnqueued(run, job, _, overrides):
                     assert run not in found, run_id_text(run)
                     [token] = overrides.args or ()
-                    found[run] = Life(run_id_text(run), job, token)
+                    found[run] = Life(run_id_text(run), job, token, entry.index)
                 case RunSucceeded(run) | RunFailed(run):
                     assert not found[run].deleted, found[run]
                     found[run].ends.append(type(event))
                 case RunDeleted(run):
                     assert not found[run].deleted, found[run]
-                    found[run].deleted = True
+                    found[run].deleted_at = entry.index
                 case AttemptStarted(run, attempt):
                     found[run].attempts.append(attempt)
     return list(found.values())
 
 
 def assert_kept(history: History, found: list[Life]) -> None:
-    """What was acknowledged is there once; what surely was not done is not; what may have been has the id it named."""
-    by_token: dict[str, list[Life]] = {}
-    for life in found:
-        by_token.setdefault(life.token, []).append(life)
-    assert {token: len(runs) for token, runs in by_token.items() if len(runs) > 1} == {}, "enqueued twice"
-    for accepted in history.accepted:
-        there = [(life.id, life.job) for token in accepted.asking.tokens for life in by_token.get(token, ())]
-        assert there == [(each, accepted.asking.job) for each in accepted.ids], (accepted, there)
-    for asking in history.surely_not:
-        assert not by_token.keys() & set(asking.tokens), (asking, "was refused, and done")
-    for unknown in history.unknown:
-        there = [(life.id, life.job) for token in unknown.asking.tokens for life in by_token.get(token, ())]
-        named = [(each, unknown.asking.job) for each in unknown.ids]
-        assert there in ([], named) or not named, (unknown, there)
+    """What was acknowledged is there once, by the index of its answer; and nothing that nobody asked for."""
+    by_token = {life.token: life for life in found}
+    assert len(by_token) == len(found), "something was enqueued twice"
+    for told in history.accepted:
+        there = [by_token[token] for token in told.asking.tokens]
+        assert [(life.id, life.job) for life in there] == [(each, told.asking.job) for each in told.ids], (told, there)
+        assert all(life.enqueued_at <= told.answered.index for life in there), (told, there)
+    by_id = {life.id: life for life in found}
+    for deleted in history.deleted:
+        at = by_id[deleted.id].deleted_at
+        assert at is not None, deleted
+        assert at <= deleted.answered.index, (deleted, at)
     asked = [*(told.asking for told in history.accepted), *(told.asking for told in history.unknown)]
-    known = {token for asking in asked for token in asking.tokens}
-    assert by_token.keys() <= known
+    assert by_token.keys() <= {token for asking in asked for token in asking.tokens}
+
+
+def assert_refused_truly(history: History, found: list[Life]) -> None:
+    """What surely was not done is not there; what may have been has the id that the answer named, or is not there."""
+    ids = {life.token: life.id for life in found}
+    for asking in history.surely_not:
+        assert not ids.keys() & set(asking.tokens), (asking, "was refused, and done")
+    for unknown in history.unknown:
+        there = tuple(ids[token] for token in unknown.asking.tokens if token in ids)
+        assert there in ((), unknown.ids) or not unknown.ids, (unknown, there)
 
 
 def assert_ended(found: list[Life], starts: Counter[str], most: Mapping[str, int]) -> None:

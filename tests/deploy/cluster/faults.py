@@ -32,6 +32,12 @@ class Scene:
     def anybody(self) -> Machine:
         return self.random.choice(self.cluster.machines)
 
+    def seconds_without_service(self) -> float:
+        """How long it takes from now on until a trigger is acknowledged that is asked for from now on."""
+        begun, history = time.monotonic(), self.load.history
+        until(lambda: history.acknowledged_since(begun) is not None, "triggers are acknowledged")
+        return (history.acknowledged_since(begun) or begun) - begun
+
     def last(self, least: float, most: float) -> None:
         """Things go on like this for a while."""
         time.sleep(self.random.uniform(least, most))
@@ -40,12 +46,10 @@ class Scene:
 def kill_leader(scene: Scene) -> None:
     """Service is back in time, without it."""
     leader = scene.cluster.leader()
-    history, killed_at = scene.load.history, time.monotonic()
+    killed_at = time.monotonic()
     leader.kill()
-    dead_at = time.monotonic()
-    until(lambda: history.acknowledged_since(dead_at) is not None, "triggers are acknowledged again")
-    took = (history.acknowledged_since(dead_at) or dead_at) - killed_at
-    scene.said.append(f"{leader.name}, acknowledged again after {took:.2f} s")
+    took = time.monotonic() - killed_at + scene.seconds_without_service()
+    scene.said.append(f"{leader.name}; acknowledged again after {took:.2f} s")
     scene.failovers.append(took)
     leader.start()
 
@@ -62,9 +66,11 @@ def kill_follower(scene: Scene) -> None:
 def stop_leader(scene: Scene) -> None:
     """It awakes as the leader that it no longer is."""
     leader = scene.cluster.leader()
-    scene.said.append(leader.name)
     with leader.standing_still():
-        time.sleep(STANDSTILL_SECONDS)
+        awakes_at = time.monotonic() + STANDSTILL_SECONDS
+        took = scene.seconds_without_service()
+        scene.said.append(f"{leader.name}; acknowledged again after {took:.2f} s")
+        time.sleep(max(0.0, awakes_at - time.monotonic()))
 
 
 def stop_follower(scene: Scene) -> None:

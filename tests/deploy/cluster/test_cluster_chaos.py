@@ -20,6 +20,7 @@ from tests.deploy.cluster.chronicle import (
     Chronicle,
     assert_ended,
     assert_kept,
+    assert_refused_truly,
     assert_same_everywhere,
     assert_told_truly,
     lives,
@@ -134,6 +135,7 @@ def test_what_was_acknowledged_is_there_once_whatever_happens_to_the_nodes(tmp_p
         history = load.history
         found = lives(chronicle)
         assert_kept(history, found)
+        assert_refused_truly(history, found)
         assert_ended(found, Counter((place / "starts").read_text().split()), ATTEMPTS)
         assert next(steps_back(history.answers), None) is None
         reads = assert_told_truly(history, chronicle)

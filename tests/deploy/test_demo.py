@@ -1,4 +1,4 @@
-"""`slimjobs demo`: what somebody sees in their first minute, and what `kill -9` does to it."""
+"""`slimjobs demo`: what somebody sees in their first minute, and what `kill -9` does to it, or to a part of it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.nodes import SLIMJOBS, environment, until
+from slimjobs.deploy.client import Client
+from tests.deploy.nodes import SLIMJOBS, alive, descendants, environment, until
 
-DEMO_SECONDS = 40
+DEMO_SECONDS = 60
 PORT = 5000
 
 
@@ -58,30 +59,9 @@ def demonstration(place: Path, *arguments: str, **settings: str) -> Iterator[Dem
         started.process.wait()
 
 
-def test_it_is_killed_in_the_middle_and_taken_up_again_whatever_the_environment_says(tmp_path: Path) -> None:
-    disturbing = {
-        "SlimFaas__Orchestrator": "Kubernetes",
-        "SlimFaas__JobsConfiguration": "{ no json",
-        "SlimFaas__HttpPort": "none",
-        "SlimData__Directory": str(tmp_path / "elsewhere"),
-    }
-    with demonstration(tmp_path, "--exit-when-done", **disturbing) as first:
-        first.until_shown("succeeded: fibonacci", 2)
-        first.until_shown(" running\n", 4)
-        (kill_line,) = re.findall(r"kill -9 (\d+)", first.shown)
-        assert int(kill_line) == first.process.pid
-        os.kill(int(kill_line), signal.SIGKILL)
-        assert first.exit_code() == -signal.SIGKILL
-        shown = first.shown
-        accepted = re.findall(r"(\w{16})  accepted", shown)
-        assert len(accepted) == 8
-    with demonstration(tmp_path, "--exit-when-done") as second:
-        assert second.exit_code() == 0
-        assert "Found again: 8 runs from before, 6 of them not ended yet." in second.shown
-        assert "All 8 runs have ended, 0 of them failed." in second.shown
-        assert set(re.findall(r"(\w{16})  succeeded", shown + second.shown)) == set(accepted)
-        assert second.told == ""
-    assert not (tmp_path / "elsewhere").exists()
+def pid_of(name: str, shown: str) -> int:
+    """The process of a node or of the runner, as it is shown at the start."""
+    return int(re.findall(rf"^  {name}  \S+  pid (\d+)", shown, re.MULTILINE)[0])
 
 
 def running_at_most(shown: str) -> int:
@@ -93,35 +73,106 @@ def running_at_most(shown: str) -> int:
     return most
 
 
-def test_it_takes_the_next_free_port_and_its_curl_lines_work(tmp_path: Path) -> None:
+def in_order(shown: str, *patterns: str) -> list[str]:
+    """What the groups of these patterns match, each after the one before it."""
+    match = re.search(".*?".join(patterns), shown, re.DOTALL)
+    assert match is not None, shown
+    return list(match.groups())
+
+
+# What it shows --------------------------------------------------------------------------------------------------------
+
+
+def test_the_leader_is_killed_while_runs_run_and_all_is_well(tmp_path: Path) -> None:
+    disturbing = {
+        "SlimFaas__Orchestrator": "Kubernetes",
+        "SlimFaas__JobsConfiguration": "{ no json",
+        "SlimFaas__HttpPort": "none",
+        "SlimFaas__Runner": "nowhere",
+        "SlimData__Directory": str(tmp_path / "elsewhere"),
+        "SLIMDATA__PEERS": "nobody",
+    }
+    with demonstration(tmp_path, "--exit-when-done", **disturbing) as demo:
+        demo.until_shown("accepted by", 9)
+        children = descendants(demo.process.pid)
+        assert demo.exit_code() == 0
+        assert demo.told == ""
+        leader, killed, ms, *_, back, _, _ = in_order(
+            demo.shown,
+            r"\n(node-\d) leads, and 3 runs run: kill -9 (\d+)",
+            r"accepted by the others, (\d+) ms later",
+            r"(node-\d) leads now",
+            r"(\w{16})  running, in the same attempt",
+            r"(node-\d) is started again, pid (\d+)",
+            r"has caught up, \S+ s after its start: (\d+) records",
+        )
+        assert PORT <= int(in_order(demo.shown, r"node-0  http://127\.0\.0\.1:(\d+) ")[0]) <= PORT + 100
+        assert int(killed) == pid_of(leader, demo.shown)
+        assert back == leader
+        assert int(ms) < 10_000
+        assert "All 9 runs have ended: none was lost, none ran twice, none failed." in demo.shown
+        assert len(set(re.findall(r"(\w{16})  succeeded: fibonacci", demo.shown))) == 9
+        assert running_at_most(demo.shown) == 3
+        assert len(re.findall(r"^ node-\d .* yes ", demo.shown, re.MULTILINE)) == 3
+        until(lambda: not any(map(alive, children)), "nothing is left")
+    assert not (tmp_path / "elsewhere").exists()
+    assert len(witnesses(tmp_path)) == 9
+
+
+def witnesses(place: Path) -> list[str]:
+    """The runs that had a process which came to its end."""
+    return re.findall(r"(\w{16}) ended", (place / "data" / "witnessed").read_text())
+
+
+def test_it_is_killed_and_started_again_and_what_broke_is_told(tmp_path: Path) -> None:
+    with demonstration(tmp_path) as first:
+        first.until_shown(" running\n", 3)
+        children = descendants(first.process.pid)
+        (all_of_it,) = re.findall(r"kill -9 (\d+) +all of them", first.shown)
+        assert int(all_of_it) == first.process.pid
+        os.kill(int(all_of_it), signal.SIGKILL)
+        assert first.exit_code() == -signal.SIGKILL
+        accepted = set(re.findall(r"(\w{16})  accepted", first.shown))
+        assert len(accepted) == 8
+        until(lambda: not any(map(alive, children)), "no child outlives it", 5)
+    with demonstration(tmp_path, "--exit-when-done") as second:
+        second.until_shown("accepted by the others")
+        assert re.search(r"Found again: 8 runs from before, [1-8] of them not ended yet", second.shown)
+        (newest,) = re.findall(r"(\w{16})  accepted by the others", second.shown)
+        second.until_shown(f"{newest}  running\n")
+        os.kill(pid_of("runner", second.shown), signal.SIGKILL)
+        assert second.exit_code() == 1
+        assert "runner (pid" in second.shown
+        assert f"{newest} took 2 attempts" in second.told
+        assert not any(run in second.told for run in accepted)
+    assert accepted | {newest} <= set(witnesses(tmp_path))
+
+
+def test_it_takes_the_next_free_ports_and_its_lines_to_try_work(tmp_path: Path) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as taken,
         demonstration(tmp_path, "--port", str(taken.getsockname()[1])) as demo,
     ):
-        demo.until_shown("accepted", 8)
-        (url,) = set(re.findall(r"curl (http://\S+)/job/fibonacci\n", demo.shown))
-        assert int(url.rpartition(":")[2]) > taken.getsockname()[1]
-        (trigger,) = re.findall(r"^  (curl -X POST .*)$", demo.shown, re.MULTILINE)
-        assert trigger == f"""curl -X POST {url}/job/fibonacci -d '{{"Args": ["50"]}}'"""
-        demo.until_shown(" running\n", 2)
-        assert running_at_most(demo.shown) == 2
+        demo.until_shown("accepted by")
+        trigger, job, runs, node = in_order(
+            demo.shown,
+            r"\n  curl -X POST (http://127\S+)/(job/fibonacci) -d '{\"Args\": \[\"50\"\]}'",
+            r"\n  curl (http://127\S+)/job/fibonacci",
+            r"\n  kill -9 (\d+) +one of them",
+        )
+        assert taken.getsockname()[1] < int(trigger.rpartition(":")[2]) < int(runs.rpartition(":")[2])
+        run_id = Client(trigger).request("POST", f"/{job}", {"Args": ["50"]}).body["Id"]
+        assert run_id in [row["Id"] for row in Client(runs).request("GET", f"/{job}").body]
+        os.kill(int(node), signal.SIGKILL)
+        demo.until_shown(rf"node-2 \(pid {node}\) was ended by somebody; it is started again")
         demo.process.send_signal(signal.SIGINT)
         assert demo.exit_code() == 0
         assert demo.told == ""
 
 
-def test_it_prefers_port_5000_but_does_without(tmp_path: Path) -> None:
-    with demonstration(tmp_path) as demo:
-        demo.until_shown("accepted", 1)
-        (port,) = re.findall(r"slimjobs serves at http://127\.0\.0\.1:(\d+) ", demo.shown)
-        assert PORT <= int(port) <= PORT + 100
-        demo.process.terminate()
-        assert demo.exit_code() == 0
-
-
-def test_a_second_demonstration_in_the_same_directory_is_told_that_it_is_taken(tmp_path: Path) -> None:
+def test_a_second_one_in_the_same_directory_is_told_that_it_is_taken(tmp_path: Path) -> None:
     with demonstration(tmp_path) as first:
-        first.until_shown("accepted", 1)
+        first.until_shown("started")
         second_place = tmp_path / "second"
         second_place.mkdir()
         (second_place / "data").symlink_to(tmp_path / "data")
@@ -130,14 +181,25 @@ def test_a_second_demonstration_in_the_same_directory_is_told_that_it_is_taken(t
             assert re.fullmatch(r"slimjobs: the directory \S+ is held by process \d+ .*\n", second.told)
 
 
+# How it ends ----------------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("moment", ["serves at", "accepted", "running", "succeeded"])
-def test_it_may_be_stopped_at_any_moment(tmp_path: Path, number: signal.Signals, moment: str) -> None:
+def test_it_may_be_stopped_before_anything_is_ready(tmp_path: Path, number: signal.Signals) -> None:
     with demonstration(tmp_path, "--exit-when-done") as demo:
-        demo.until_shown(moment)
+        demo.until_shown("are started")
         demo.process.send_signal(number)
         assert demo.exit_code() == 0
         assert demo.told == ""
+
+
+def test_a_process_that_cannot_start_ends_it_with_that_ones_words_and_exit_code(tmp_path: Path) -> None:
+    objects = tmp_path / "data" / "runner" / "objects"
+    objects.mkdir(parents=True)
+    (objects / "torn.json").write_bytes(b"{")
+    with demonstration(tmp_path) as demo:
+        assert demo.exit_code() == 4
+        assert re.fullmatch(r"slimjobs: runner: .*torn\.json.*\n", demo.told)
 
 
 def test_it_ends_without_a_traceback_when_its_reader_leaves(tmp_path: Path) -> None:

@@ -144,12 +144,14 @@ def runner(**flags: str | None) -> None:
 
 
 @slimjobs.command()
-@click.option("--exit-when-done", is_flag=True, help="Return when the eight runs have ended.")
-@click.option("--directory", default="./data/demo", show_default=True, help="Where the demonstration keeps its log.")
-@click.option("--port", default=5000, show_default=True, help="The port to listen on, or the next one that is free.")
+@click.option(
+    "--exit-when-done", is_flag=True, help="Return when all runs have ended, with 0 if all went as it should."
+)
+@click.option("--directory", default="./data/demo", show_default=True, help="Where its processes keep everything.")
+@click.option("--port", default=5000, show_default=True, help="The first of three ports; the next ones that are free.")
 def demo(exit_when_done: bool, directory: str, port: int) -> None:
-    """Show it: a node of its own, fibonacci jobs as real processes, two at a time; survives kill -9."""
-    from slimjobs.deploy.demo import demonstrate
+    """Show it: three nodes and a runner, fibonacci jobs as real processes, and the leader killed while they run."""
+    from slimjobs.deploy.demo.program import demonstrate
 
     demonstrate(Path(directory), port, exit_when_done)
 

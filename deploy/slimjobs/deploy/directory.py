@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
+
+import trio
 
 from slimjobs.eventlog.storage.files import DirectoryOnDisk
 
@@ -30,3 +34,14 @@ def usable(directory: Path) -> DirectoryOnDisk:
     if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
         raise DirectoryUnusable(directory, "it may not be written by this user")
     return files
+
+
+@asynccontextmanager
+async def held(directory: Path) -> AsyncIterator[int]:
+    """The descriptor whose lock says that the directory is taken. Raises `DirectoryUnusable`, `DirectoryTaken`."""
+    files = usable(directory)
+    descriptor = await trio.to_thread.run_sync(files.lock, LOCK_WAIT_SECONDS)
+    try:
+        yield descriptor
+    finally:
+        files.unlock(descriptor)

@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Final
 
 import structlog
@@ -24,7 +22,7 @@ from slimjobs.core.configuration.setting_kinds import RUNNER, RunnerAddress
 from slimjobs.core.configuration.settings import Settings
 from slimjobs.core.orchestrators.process import DamagedObject, RunnerSettings, open_runner
 from slimjobs.core.orchestrators.shared import AddressTaken, listening, serve_orchestrator, shown
-from slimjobs.deploy.directory import LOCK_WAIT_SECONDS, DirectoryUnusable, usable
+from slimjobs.deploy.directory import DirectoryUnusable, held
 from slimjobs.deploy.ending import stop_on_signal, telling_why
 from slimjobs.deploy.exits import Ended, Exit
 from slimjobs.deploy.messages import configure_messages
@@ -63,7 +61,7 @@ async def _run(settings: Settings, address: RunnerAddress) -> None:
         nursery.start_soon(stop_on_signal, stop)
         with listening(address) as listener:
             async with (
-                _held(settings.directory) as lock_fd,
+                held(settings.directory) as lock_fd,
                 open_runner(settings.directory, runner_settings(settings), lock_fd=lock_fd) as runner,
                 trio.open_nursery() as serving,
             ):
@@ -73,17 +71,6 @@ async def _run(settings: Settings, address: RunnerAddress) -> None:
                 await stop.wait()
                 serving.cancel_scope.cancel()
         nursery.cancel_scope.cancel()
-
-
-@asynccontextmanager
-async def _held(directory: Path) -> AsyncIterator[int]:
-    """The descriptor whose lock says that the directory is taken. Raises `DirectoryUnusable`, `DirectoryTaken`."""
-    files = usable(directory)
-    descriptor = await trio.to_thread.run_sync(files.lock, LOCK_WAIT_SECONDS)
-    try:
-        yield descriptor
-    finally:
-        files.unlock(descriptor)
 
 
 def _allow_descriptors() -> None:

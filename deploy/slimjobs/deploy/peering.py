@@ -9,7 +9,7 @@ import trio
 
 from slimjobs.core.configuration.setting_kinds import Peer
 from slimjobs.core.configuration.settings import Settings
-from slimjobs.core.machine.letters import Forwarded, Letter, Withdrawn, decode_letter, encode_letter
+from slimjobs.core.machine.letters import Forwarded, Letter, Withdrawn, decode_letter, encode_letter, malformed
 from slimjobs.core.node.program import Node
 from slimjobs.eventlog.raft import NodeId
 from slimjobs.eventlog.transport.greeting import Greeting
@@ -38,6 +38,8 @@ class Letters:
             raise ValueError(f"a letter of node {letter.sender:x}, sent by {sender.name} as node {sender.node:x}")
         if sender.guest and not isinstance(letter, OF_GUESTS):
             raise ValueError(f"guests send no {type(letter).__name__}")
+        if isinstance(letter, Forwarded) and (wrong := malformed(letter.said)):
+            raise ValueError(wrong)
         return letter
 
     def to(self, letter: Letter) -> NodeId:

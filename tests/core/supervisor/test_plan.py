@@ -19,6 +19,7 @@ def there(phase: Phase = Phase.SUSPENDED, *, ending: bool = False) -> Seen:
 
 UNSEEN, GONE = Seen(None, gone=False), Seen(None, gone=True)
 WAS_THERE = Seen(there().job, gone=True)
+STRANGER = Seen(ObservedJob("name", "other", "c1", RUN, Phase.SUSPENDED), gone=False)
 EXISTS = DesiredRun(Wanted.EXISTS)
 RELEASED, EXPIRES, DELETED = (DesiredRun(each, "uid") for each in (Wanted.RELEASED, Wanted.EXPIRES, Wanted.GONE))
 
@@ -49,6 +50,10 @@ RELEASED, EXPIRES, DELETED = (DesiredRun(each, "uid") for each in (Wanted.RELEAS
         (DELETED, UNSEEN, None, Step.DELETE),
         (DELETED, there(), Step.DELETE, Step.NOTHING),
         (DELETED, GONE, None, Step.NOTHING),
+        (RELEASED, STRANGER, None, Step.DELETE),
+        (EXPIRES, STRANGER, None, Step.DELETE),
+        (DELETED, STRANGER, None, Step.DELETE),
+        (EXPIRES, STRANGER, Step.DELETE, Step.NOTHING),
         (None, there(), None, Step.CHECK_ORPHAN),
         (None, there(Phase.RUNNING), Step.EXPIRE, Step.CHECK_ORPHAN),
         (None, there(ending=True), None, Step.NOTHING),

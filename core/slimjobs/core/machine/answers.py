@@ -8,11 +8,11 @@ the disk or the quorum is silent is told what is certain then, which for a resul
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 
 import msgspec
 
+from slimjobs.core.machine.line import Line
 from slimjobs.core.machine.outbox import Outbox
 from slimjobs.core.machine.requests import Request, Value, told_too_late
 from slimjobs.eventlog.raft.types import Index, Term
@@ -39,9 +39,9 @@ class Answers:
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
-        self._promises: deque[_Promise] = deque()
+        self._promises: Line[_Promise] = Line()
         self._doubtful: list[_Promise] = []
-        self._reads: deque[_Read] = deque()
+        self._reads: Line[_Read] = Line()
         self._barrier = 1
         self._used = False
         self._confirmed = 0
@@ -85,11 +85,11 @@ class Answers:
 
     def give_due(self, committed: Index, term_at: Callable[[Index], Term | None]) -> list[Request]:
         """Give what may be given now; the requests that surely came to nothing, to be decided again."""
-        while self._promises and self._promises[0].index <= committed:
-            promise = self._promises.popleft()
+        while self._promises and self._promises.first.index <= committed:
+            promise = self._promises.take()
             self._outbox.answer(promise.request.token, promise.index, promise.value)
-        while self._reads and self._reads[0].barrier <= self._confirmed and self._reads[0].index <= committed:
-            read = self._reads.popleft()
+        while self._reads and self._reads.first.barrier <= self._confirmed and self._reads.first.index <= committed:
+            read = self._reads.take()
             self._outbox.answer(read.request.token, read.index, read.value)
         return list(self._settle_doubts(committed, term_at)) if self._doubtful else []
 
@@ -108,20 +108,16 @@ class Answers:
 
     def lose_leadership(self) -> list[Request]:
         """This node leads no more: what was promised may still come true; the reads given are to be asked again."""
-        self._doubtful += self._promises
-        self._promises.clear()
-        reads = [read.request for read in self._reads]
-        self._reads.clear()
+        self._doubtful += self._promises.take_all()
         self._used = False
-        return reads
+        return [read.request for read in self._reads.take_all()]
 
     def refuse_overdue(self, committed: Index, now_ns: int) -> None:
         """Tell those whose patience is over."""
-        while self._promises and self._promises[0].request.until_ns <= now_ns:
-            self._doubt(self._promises.popleft(), committed)
-        while self._reads and self._reads[0].request.until_ns <= now_ns:
-            request = self._reads.popleft().request
-            self._outbox.answer(request.token, committed, told_too_late(request, "the log does not answer"))
+        for promise in self._promises.take_overdue(now_ns):
+            self._doubt(promise, committed)
+        for read in self._reads.take_overdue(now_ns):
+            self._outbox.answer(read.request.token, committed, told_too_late(read.request, "the log does not answer"))
         if self._doubtful:
             late = [promise for promise in self._doubtful if promise.request.until_ns <= now_ns]
             self._doubtful = [promise for promise in self._doubtful if promise.request.until_ns > now_ns]
@@ -134,5 +130,7 @@ class Answers:
 
     def deadlines(self) -> Iterator[int]:
         """When the patience of the next ones is over."""
-        yield from (held[0].request.until_ns for held in (self._promises, self._reads) if held)
+        for line in (self._promises, self._reads):
+            if (deadline := line.deadline_ns()) is not None:
+                yield deadline
         yield from (promise.request.until_ns for promise in self._doubtful)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection, Iterable
 
 import msgspec
@@ -25,6 +24,7 @@ from slimjobs.core.machine.answers import Answers
 from slimjobs.core.machine.inputs import Asked, Called, Now, Token
 from slimjobs.core.machine.journal import Journal
 from slimjobs.core.machine.letters import Forwarded
+from slimjobs.core.machine.line import Line
 from slimjobs.core.machine.members import Members
 from slimjobs.core.machine.outbox import Outbox
 from slimjobs.core.machine.queries import Query, ShowCluster, ShowRun
@@ -67,7 +67,7 @@ class Callers:
     ) -> None:
         self.answers = Answers(outbox)
         self.problems: tuple[str, ...] = ()
-        self.waiting: deque[Request] = deque()
+        self.waiting: Line[Request] = Line()
         self._journal = journal
         self._supervisor = supervisor
         self._members = members
@@ -92,7 +92,7 @@ class Callers:
 
     def ask_again(self, requests: Iterable[Request]) -> None:
         """Let these wait once more, before all others."""
-        self.waiting.extendleft(reversed(list(requests)))
+        self.waiting.put_first(requests)
 
     def abandon(self, token: Token) -> None:
         """A caller has gone."""
@@ -117,13 +117,13 @@ class Callers:
         One that finds no room only because the disk is behind waits for it, and those that came later with it.
         """
         while self.waiting:
-            request = self.waiting[0]
+            request = self.waiting.first
             said = request.said
             if isinstance(said, Asked):
                 self._read(request, said.query, dependencies_seen, now, stale=said.stale)
             elif not self._decide(request, said, dependencies_seen, now):
                 return
-            self.waiting.popleft()
+            self.waiting.take()
 
     def _decide(self, request: Request, called: Called, dependencies_seen: Collection[str], now: Now) -> bool:
         """Decide a command; False if it has to wait for the disk."""
@@ -257,7 +257,9 @@ class Callers:
         """As a follower: callers of other nodes are told that this one does not lead."""
         guests = [request for request in self.waiting if self._outbox.is_guest(request.token)]
         if guests:
-            self.waiting = deque(request for request in self.waiting if not self._outbox.is_guest(request.token))
+            for request in self.waiting.take_all():
+                if not self._outbox.is_guest(request.token):
+                    self.waiting.append(request)
         for guest in guests:
             self._outbox.turn_away(guest.token)
 
@@ -268,8 +270,7 @@ class Callers:
     def refuse_impatient(self, now: Now) -> None:
         """Refuse those whose turn has not come in time. Nor does anybody wait longer for what does not commit."""
         committed = self._journal.committed
-        while self.waiting and self.waiting[0].until_ns <= now.monotonic_ns:
-            request = self.waiting.popleft()
+        for request in self.waiting.take_overdue(now.monotonic_ns):
             self._outbox.answer(request.token, committed, told_too_late(request, self._members.why_no_service()))
         self.answers.refuse_overdue(committed, now.monotonic_ns)
 
@@ -280,6 +281,6 @@ class Callers:
             *self._deletion_waits.deadlines(),
             *self.answers.deadlines(),
         ]
-        if self.waiting:
-            deadlines.append(self.waiting[0].until_ns)
+        if (deadline := self.waiting.deadline_ns()) is not None:
+            deadlines.append(deadline)
         return min(deadlines, default=None)

@@ -39,6 +39,7 @@ class Checkpoints:
         self._written: Applied | None = None
         self._saved_now = self._is_publishing = False
         self._digests: dict[Index, bytes] = {}
+        self._hashed_now: tuple[Applied, bytes] | None = None
 
     @property
     def last(self) -> Seen:
@@ -70,12 +71,14 @@ class Checkpoints:
                 self._save(applied)
         for event in applied.record.events:
             if isinstance(event, CheckpointAgreed):
+                self._remember()
                 self._compare(event.index, event.digest)
         return saves
 
     # Only in the call after the one that saves is it known that the disk took it.
     def publish(self) -> None:
         """At the end of a call: have the snapshot published if one before has saved it and its record is committed."""
+        self._remember()
         saved_now, self._saved_now = self._saved_now, False
         if self._written is not None and not saved_now and self.can_be_published:
             self._is_publishing = True
@@ -94,14 +97,21 @@ class Checkpoints:
         self._written, self._saved_now, self._is_publishing = applied, True, False
         membership = self._raft.memberships.at(applied.index)
         header = SnapshotHeader(applied.index, applied.term, membership, self._journal.state.chain)
-        self._outbox.outputs.append(SaveSnapshot(header, self._hashed(applied.index)))
+        self._outbox.outputs.append(SaveSnapshot(header, self._hashed(applied)))
 
-    def _hashed(self, index: Index) -> Iterator[bytes]:
+    def _hashed(self, applied: Applied) -> Iterator[bytes]:
         digest = hashlib.blake2b(digest_size=32)
         for frame in snapshot_frames(self._journal.state):
             digest.update(frame)
             yield frame
-        self._digests[index] = digest.digest()
+        self._hashed_now = applied, digest.digest()
+
+    # The hash of a record that is cut from the log is of a state that never was.
+    def _remember(self) -> None:
+        if self._hashed_now is None or not self._is_committed(self._hashed_now[0]):
+            return
+        (applied, digest), self._hashed_now = self._hashed_now, None
+        self._digests[applied.index] = digest
         while len(self._digests) > REMEMBERED:
             del self._digests[next(iter(self._digests))]
 
@@ -113,8 +123,9 @@ class Checkpoints:
 
     def begin_anew(self) -> None:
         """The state is made anew; a snapshot whose record was cut from the log is of no state that ever counted."""
+        if self._hashed_now is not None and not self._is_committed(self._hashed_now[0]):
+            self._hashed_now = None
         if self._written is not None and not self._is_committed(self._written):
-            self._digests.pop(self._written.index, None)
             self._outbox.outputs.append(DiscardSnapshot(self._written.index))
             self._written = None
 

@@ -5,12 +5,12 @@ A request may be passed on more than once, to whoever leads by then: its ids wer
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from slimjobs.core.decide.refusals import NoLeader, NotPossible
+from slimjobs.core.decide.commands import TransferLeadership
+from slimjobs.core.decide.refusals import NoLeader, NotPossible, OutcomeUnknown
 from slimjobs.core.machine.callers import Callers
 from slimjobs.core.machine.inputs import Asked, Now, Token
 from slimjobs.core.machine.journal import Journal
@@ -84,7 +84,8 @@ class Forwarding:
             self.recall()
         waiting = self._callers.waiting
         if waiting:
-            self._callers.waiting = deque(self._left_waiting(waiting, leader, now))
+            for request in list(self._left_waiting(waiting.take_all(), leader, now)):
+                waiting.append(request)
         if self._passed and now.monotonic_ns >= self._ask_again_ns:
             self._repeat(now)
 
@@ -135,7 +136,7 @@ class Forwarding:
 
     def _send(self, number: int, request: Request, leader: NodeId) -> None:
         cause = "" if isinstance(request.said, Asked) else request.said.cause
-        self._outbox.letters.append(Forwarded(self._outbox.node, leader, number, request.wish, cause))
+        self._outbox.letters.append(Forwarded(self._outbox.node, leader, number, request.wish, cause, self._raft.term))
 
     # Letters may be lost. What is passed on once more has another number, and only the answer to that one counts: the
     # leader may refuse the first copy and do the second, for it takes them in their order.
@@ -151,6 +152,10 @@ class Forwarding:
         reading, self._reading = self._reading, {}
         self._numbers.clear()
         again = [self._asked_again(each) for each in passed.values()]
+        # Who is to lead, whoever that may be, was asked of a leader that is none any more: it has gone its way.
+        for request in [each for each in again if each.wish == TransferLeadership("")]:
+            again.remove(request)
+            self._outbox.answer(request.token, self._journal.committed, OutcomeUnknown())
         self._callers.ask_again([*again, *(request for each in reading.values() for request in each.requests)])
 
     # The time for which a question waits for a change is its own, beside its patience.

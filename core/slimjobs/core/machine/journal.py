@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from slimjobs.eventlog.events.cluster import Checkpoint
+from slimjobs.eventlog.events.cluster import Checkpoint, ClusterFounded, MemberDropped, MemberNamed
 from slimjobs.eventlog.events.record import Event, Record, decode_record, encode_record
 from slimjobs.eventlog.raft import Raft
 from slimjobs.eventlog.raft.types import Entry, EntryKind, Index, Term
@@ -22,6 +22,8 @@ from slimjobs.projections.state import State
 
 HEADROOM_BYTES = 1 << 20
 """Kept free of new work, for the ends, bindings and deletions of what is there."""
+
+NAMES_MEMBERS = frozenset({ClusterFounded, MemberNamed, MemberDropped})
 
 _CHECKPOINT = Checkpoint()
 
@@ -35,7 +37,10 @@ class Applied(msgspec.Struct, frozen=True):
 
 
 class Journal:
-    """The state, and the way of records into it. `taken_up`: the last committed entry that is in the state."""
+    """The state, and the way of records into it. `taken_up`: the last committed entry that is in the state.
+
+    `named_at`: the last record of this node that gave or took a member's name.
+    """
 
     def __init__(self, state: State, raft: Raft, room: int) -> None:
         self.state = state
@@ -48,6 +53,7 @@ class Journal:
         self._uncommitted: deque[Applied] = deque()
         self._state_is_away = False
         self.taken_up = raft.applied
+        self.named_at = Index(0)
         self.entries_since_checkpoint = 0
         self.bytes_since_checkpoint = 0
 
@@ -140,6 +146,8 @@ class Journal:
         self._batch.append((EntryKind.RECORD, payload))
         self._batch_bytes += size
         self._uncommitted.append(applied)
+        if type(events[0]) in NAMES_MEMBERS:
+            self.named_at = applied.index
         self._count(record, payload)
         return applied
 

@@ -63,6 +63,7 @@ class Leading:
         self._founding_id = founding_id
         self._settings = settings
         self._reign = NO_REIGN
+        self._began_ns = 0
         self._unsettled = False
         self._watching = False
         self._dependencies_seen: set[str] = set()
@@ -84,9 +85,10 @@ class Leading:
         return bool(self._reign) and ended
 
     # When the no-op of its term commits, everything older is applied: from here on the state is the log's whole truth.
-    def begin(self) -> None:
+    def begin(self, now: Now) -> None:
         """This node leads from here on."""
         self._reign = self._raft.term
+        self._began_ns = now.monotonic_ns
         self._unsettled = True
         self._watching = False
         self._dependencies_seen.clear()
@@ -100,13 +102,15 @@ class Leading:
         self._supervising.end_leading()
         if self._watching:
             self._watching = False
+            self.watch += 1  # what is still on its way was seen for a reign that is over
             self._outbox.outputs.append(Observe(None))
 
     # A turn ---------------------------------------------------------------------------------------------------------
 
     def lead(self, touched: Collection[RunId], now: Now) -> None:
         """Do everything that is due. `touched`: the runs about which something was committed."""
-        if not self._reports.is_enough or self._hands_over(now):
+        if not self._reports.are_enough(now.monotonic_ns - self._began_ns) or self._hands_over(now):
+            self._callers.look_after(touched, self._dependencies_seen, now)
             return
         if not self._journal.state.cluster and not self._found(now):
             return
@@ -135,7 +139,7 @@ class Leading:
             return False
         facts = {"milliseconds": self._reports.clock_skew_ms}
         self._outbox.outputs.append(Tell("this node's clock differs from the others'; it leads no more", facts, True))
-        successor = self._members.best_successor()
+        successor = self._members.successor_by_clock()
         if successor == NOBODY or not self._raft.transfer(successor):
             self._raft.resign()
         return True
@@ -204,7 +208,9 @@ class Leading:
         """When something is due that nothing will announce."""
         if self._supervising.can_go_on:
             return now.monotonic_ns
+        retry_ns = self._supervising.next_retry_ns()
         if (due_ms := next_expiry(self._journal.state)) is None:
-            return None
+            return retry_ns
         until_ns = max(due_ms - now.wall_ms, 0) * 1_000_000
-        return now.monotonic_ns + min(max(until_ns, SHORTEST_WAIT_NS), CLOCK_LOOKED_AT_NS)
+        expiry_ns = now.monotonic_ns + min(max(until_ns, SHORTEST_WAIT_NS), CLOCK_LOOKED_AT_NS)
+        return expiry_ns if retry_ns is None else min(expiry_ns, retry_ns)

@@ -9,21 +9,27 @@ from typing import Final
 
 import msgspec
 
-from slimjobs.core.decide.commands import Command, Result
+from slimjobs.core.decide.commands import Command, DeleteRun, Result, Trigger
 from slimjobs.core.decide.refusals import Refusal
-from slimjobs.core.machine.queries import Query, View
+from slimjobs.core.machine.queries import ListRuns, Query, ShowRun, View
+from slimjobs.eventlog.events.names import job_name
+from slimjobs.eventlog.events.runs import RUN_ID_BYTES, RunId
 from slimjobs.eventlog.raft.messages import Message
-from slimjobs.eventlog.raft.types import Index, NodeId
+from slimjobs.eventlog.raft.types import Index, NodeId, Term
 
 
 class Forwarded(msgspec.Struct, frozen=True, array_like=True, tag=32):
-    """A caller of the sender asks the leader for this. Its `token` is used once; `cause` says who, for the log."""
+    """A caller of the sender asks the leader of this term for this; 0: whoever leads.
+
+    A `token` is used once by its sender; `cause` says who, for the log.
+    """
 
     sender: NodeId
     to: NodeId
     token: int
     said: Command | Query
     cause: str
+    term: Term = Term(0)
 
 
 class Answered(msgspec.Struct, frozen=True, array_like=True, tag=33):
@@ -84,9 +90,33 @@ class Report(msgspec.Struct, frozen=True, array_like=True, tag=38):
     digest: bytes
     level: int
     version: str
+    term: Term
 
 
 Letter = Message | Forwarded | Answered | NotLeading | Withdrawn | PieceWanted | Piece | Report
+
+LONGEST_WAIT_SECONDS: Final = 60.0
+LONGEST_LIST: Final = 1_000
+
+
+# REST checks what it reads; who speaks to the port of the peers may be anybody where there is no TLS.
+def malformed(said: Command | Query) -> str:
+    """What nobody who goes by the rules can ask for, in words; empty if it is well formed."""
+    match said:
+        case Trigger(runs=runs) if not all(_names_a_run(each.job, each.run) for each in runs):
+            return "a trigger of what is no job, or with what is no id"
+        case DeleteRun(job=job, run=run) | ShowRun(job=job, run=run) if not _names_a_run(job, run):
+            return "a request about what can be no run"
+        case ShowRun(wait_seconds=seconds) if not 0 <= seconds <= LONGEST_WAIT_SECONDS:
+            return f"a question that waits for {seconds} s"
+        case ListRuns(limit=limit) if not 0 < limit <= LONGEST_LIST:
+            return f"a list of {limit} runs"
+    return ""
+
+
+def _names_a_run(job: str, run: RunId) -> bool:
+    return job_name(job) == job and len(run) == RUN_ID_BYTES
+
 
 encode_letter: Final = msgspec.msgpack.Encoder().encode
 decode_letter: Final = msgspec.msgpack.Decoder(Letter).decode

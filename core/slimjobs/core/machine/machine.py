@@ -226,7 +226,10 @@ class Machine:
 
     # What comes in --------------------------------------------------------------------------------------------------
 
-    def _nothing(self, _: Started | Tick) -> None:
+    def _started(self, _: Started) -> None:
+        self._check_level()
+
+    def _nothing(self, _: Tick) -> None:
         """Nothing by itself: every call looks at everything."""
 
     def _said(self, said: Called | Asked) -> None:
@@ -243,8 +246,9 @@ class Machine:
         elif letter.to == self._raft.id:
             _READS[type(letter)](self, letter)
 
+    # What was meant for an earlier reign may have been asked of another leader since, and refused by it.
     def _forwarded(self, letter: Forwarded) -> None:
-        if self._raft.role is Role.LEADER:
+        if self._raft.role is Role.LEADER and letter.term in (self._raft.term, 0):
             self._callers.ask_for_guest(letter, self._now)
         else:
             self._outbox.letters.append(NotLeading(self._raft.id, letter.sender, letter.token))
@@ -335,6 +339,7 @@ class Machine:
         self._journal.begin_anew(restore(loaded.frames), index)
         self._supervisor.begin_anew(desired_of(self._journal.state))
         self._raft.replay(self._journal.taken_up)
+        self._check_level()
 
     # Design §3: the old copy is let go first, and reads wait.
     def _make_state_anew(self) -> None:
@@ -415,7 +420,7 @@ class Machine:
         raft = self._raft
         if entry.kind is EntryKind.NO_OP and entry.term == raft.term and raft.role is Role.LEADER:
             self._forwarding.recall()
-            self._leading.begin()
+            self._leading.begin(self._now)
         try:
             applied = self._journal.commit(entry)
         except UnreadableRecord as error:
@@ -423,11 +428,14 @@ class Machine:
             return
         if applied is None:
             return
-        if (level := self.state.level) > (known := self._settings.event_level):
-            self._stop(f"events of level {level} may be written, and this version knows {known}")
+        self._check_level()
         self._supervisor.commit(applied.record)
         self._touched.update(runs_of(applied.record))
         self._saving = self._checkpoints.committed(applied)
+
+    def _check_level(self) -> None:
+        if (level := self.state.level) > (known := self._settings.event_level):
+            self._stop(f"events of level {level} may be written, and this version knows {known}")
 
     def _stop(self, detail: str) -> None:
         self._stopped = True
@@ -436,7 +444,7 @@ class Machine:
     # Time -----------------------------------------------------------------------------------------------------------
 
     def _next_wake_ns(self) -> int | None:
-        wakes = [self._callers.next_deadline_ns(), self._supervisor.next_retry_ns(), *self._forwarding.deadlines()]
+        wakes = [self._callers.next_deadline_ns(), *self._forwarding.deadlines()]
         if self._hears_others:
             # Never later than so many ticks can be made up for at once; who hears a leader wakes as often anyway.
             wakes.append(self._ticked_ns + min(self._raft.ticks_until_due, TICKS.heartbeat_ticks) * self._tick_ns)
@@ -448,7 +456,7 @@ class Machine:
 
 
 _TAKES: Final[Mapping[type, Callable[[Machine, Any], None]]] = {
-    Started: Machine._nothing,
+    Started: Machine._started,
     Called: Machine._said,
     Asked: Machine._said,
     Abandoned: Machine._abandoned,

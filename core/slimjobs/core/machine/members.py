@@ -12,7 +12,7 @@ one stopped.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from slimjobs.core.decide.commands import Removed, Transferred
@@ -24,7 +24,8 @@ from slimjobs.core.machine.reports import Heard, Reports, Seen
 from slimjobs.core.machine.settings import MachineSettings
 from slimjobs.eventlog.events.cluster import MemberDropped, MemberNamed
 from slimjobs.eventlog.events.record import Event
-from slimjobs.eventlog.raft import ChangeKind, Index, MembershipChange, NodeId, Raft, Role
+from slimjobs.eventlog.raft import ChangeKind, MembershipChange, NodeId, Raft, Role
+from slimjobs.eventlog.raft.core import FOUNDING_TERM
 from slimjobs.eventlog.transport.greeting import PROTOCOL, Greeting, PeerLost
 
 CAUGHT_UP_ENTRIES: Final = 1_000
@@ -43,7 +44,6 @@ class Members:
         self._blank = blank
         self._settings = settings
         self._met: dict[str, Greeting] = {}
-        self._named_at = Index(0)
         self._cluster = ""
         self.successor = NOBODY
 
@@ -67,7 +67,8 @@ class Members:
     def greeting(self) -> Greeting:
         """How this node introduces itself."""
         self._cluster = self._journal.state.cluster or self._cluster
-        empty = self._blank and not self._raft.last_index
+        raft = self._raft
+        empty = self._blank and not raft.last_index and raft.term <= FOUNDING_TERM and raft.vote == NOBODY
         settings, node = self._settings, self._raft.id
         return Greeting(
             PROTOCOL, self._cluster, settings.name, node, empty, False, settings.event_level, settings.version
@@ -96,8 +97,7 @@ class Members:
     # As a leader ----------------------------------------------------------------------------------------------------
 
     def begin_to_lead(self) -> None:
-        """What was named before this reign is committed."""
-        self._named_at = Index(0)
+        """Nobody is chosen to lead next."""
         self.successor = NOBODY
 
     @property
@@ -110,10 +110,7 @@ class Members:
     def naming(self) -> tuple[Event, ...]:
         """The next name to give or to take away."""
         event = next(self._names_due(), None)
-        if event is None:
-            return ()
-        self._named_at = Index(self._journal.last_index + 1)
-        return (event,)
+        return () if event is None else (event,)
 
     # A node that was dropped, or whose name another one has by now, never takes it back; a new incarnation may.
     def _names_due(self) -> Iterator[Event]:
@@ -135,14 +132,14 @@ class Members:
 
     def change(self) -> MembershipChange | None:
         """The next step towards a membership of those whom the log names; nothing that is named but not committed."""
-        if self._named_at > self._raft.commit:
+        if self._journal.named_at > self._raft.commit:
             return None
         return next(self._changes_due(), None)
 
     def _changes_due(self) -> Iterator[MembershipChange]:
         membership, named = self._raft.membership, self._journal.state.members.values()
         for node in (*membership.learners, *membership.voters):
-            if node not in named:
+            if node not in named and (node in membership.learners or self._can_decide_without({node})):
                 yield MembershipChange(ChangeKind.REMOVE, node)
         for node in named:
             if node not in membership.voters and node not in membership.learners:
@@ -153,10 +150,10 @@ class Members:
 
     # Who is to vote must have been heard: its clock and its event level count from then on.
     def _is_caught_up(self, node: NodeId) -> bool:
-        progress, heard = self._raft.progress.get(node), self._reports.heard.get(node)
-        if progress is None or heard is None or not self.reaches(node):
+        progress = self._raft.progress.get(node)
+        if progress is None or not self._reports.is_heard(node) or not self.reaches(node):
             return False
-        understands = heard.report.level >= self._journal.state.level
+        understands = self._reports.heard[node].report.level >= self._journal.state.level
         return understands and 0 < progress.match >= self._raft.last_index - CAUGHT_UP_ENTRIES
 
     # What operators ask ---------------------------------------------------------------------------------------------
@@ -168,15 +165,22 @@ class Members:
             return NotPossible(f"No member is called '{name}'; the members are {', '.join(sorted(members))}.")
         if members[name] == self._raft.id:
             return NotPossible(f"'{name}' leads; let another node lead first (`slimjobs cluster transfer`).")
-        staying = [voter for voter in self._raft.membership.voters if voter != members[name]]
-        heard = [voter for voter in staying if not self._is_silent(voter)]
-        if len(heard) <= len(staying) // 2:
-            said = (
-                f"Without '{name}' there are {len(staying)} voters, of which {len(heard)} can be reached: no majority."
-            )
-            return NotPossible(said)
-        self._named_at = Index(self._journal.last_index + 1)
+        leaving = {members[name], *(node for node in self._raft.membership.voters if node not in members.values())}
+        if not self._can_decide_without(leaving):
+            return NotPossible(f"Without '{name}' there is no majority of voters that can be reached; it stays.")
         return Decision(Removed(name), (MemberDropped(name),))
+
+    # A voter that was not heard in this reign may be gone: the change itself could then never be committed.
+    def _can_decide_without(self, leaving: Collection[NodeId]) -> bool:
+        """Whether a majority of the voters that stay follows this leader now."""
+        raft = self._raft
+        staying = [voter for voter in raft.membership.voters if voter not in leaving]
+        follow = [voter for voter in staying if voter == raft.id or self._follows(voter)]
+        return len(follow) > len(staying) // 2
+
+    def _follows(self, node: NodeId) -> bool:
+        progress = self._raft.progress.get(node)
+        return progress is not None and progress.match > 0 and self.reaches(node)
 
     def transfer(self, to: str) -> Transferred | NotPossible:
         """Choose who is to lead next; leadership goes at the end of this call of the machine."""
@@ -191,8 +195,14 @@ class Members:
 
     def best_successor(self) -> NodeId:
         """The voter that is furthest, of those that can be reached; nobody if there is none."""
-        voters = [each for each in self._raft.membership.voters if each != self._raft.id and self.reaches(each)]
-        return max(voters, key=lambda each: self._raft.progress[each].match, default=NOBODY)
+        return max(self._others(), key=lambda each: self._raft.progress[each].match, default=NOBODY)
+
+    def successor_by_clock(self) -> NodeId:
+        """The voter whose clock is nearest to the middle of all; nobody if none can be reached."""
+        return min(self._others(), key=self._reports.distance_from_middle_ms, default=NOBODY)
+
+    def _others(self) -> list[NodeId]:
+        return [each for each in self._raft.membership.voters if each in self._raft.progress and self.reaches(each)]
 
     # What people see ------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ a report comes as soon as a new leader is heard, and then with the heartbeats (d
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -49,12 +50,8 @@ class Reports:
         self.own = Seen()
         self.now_ns = 0
 
-    def begin_to_lead(self) -> None:
-        """A new reign: nothing was heard in it yet."""
-        self.heard.clear()
-
     def take(self, report: Report, now: Now) -> None:
-        """A member has reported."""
+        """A member has reported; what it said to another leader, or in another term, is of no use here."""
         self.heard[report.sender] = Heard(report, now.monotonic_ns, report.wall_ms - now.wall_ms)
 
     def tell(self, checkpoint: Seen, now: Now) -> None:
@@ -70,17 +67,28 @@ class Reports:
         self._tell_again_ns = now.monotonic_ns + self._settings.election_milliseconds * 100_000
         level, version = self._settings.event_level, self._settings.version
         me, to, last_index, commit = raft.id, raft.leader, raft.last_index, raft.commit
-        self._outbox.letters.append(Report(me, to, now.wall_ms, last_index, commit, *checkpoint, level, version))
+        self._outbox.letters.append(
+            Report(me, to, now.wall_ms, last_index, commit, *checkpoint, level, version, raft.term)
+        )
 
     @property
     def _others(self) -> Sequence[Heard]:
-        """What the other voters have reported."""
-        return [self.heard[voter] for voter in self._raft.membership.voters if voter in self.heard]
+        """What the other voters have reported in this term."""
+        return [self.heard[voter] for voter in self._raft.membership.voters if self.is_heard(voter)]
 
-    @property
-    def is_enough(self) -> bool:
-        """Whether a majority of the voters, this leader among them, has been heard."""
-        return len(self._others) >= len(self._raft.membership.voters) // 2
+    def is_heard(self, node: NodeId) -> bool:
+        """Whether that node has reported in this term."""
+        return node in self.heard and self.heard[node].report.term == self._raft.term
+
+    # Of two clocks that differ nobody can say which is wrong; a third voter is waited for, but not for ever.
+    def are_enough(self, reigned_ns: int) -> bool:
+        """Whether a majority of the voters, this leader among them, has been heard, and is of one mind about time."""
+        voters, others = len(self._raft.membership.voters), self._others
+        if len(others) < voters // 2:
+            return False
+        offsets = [0, *(heard.clock_offset_ms for heard in others)]
+        agree = max(offsets) - min(offsets) <= self._limit_ms
+        return agree or len(others) == voters - 1 or reigned_ns >= self._settings.election_milliseconds * 1_000_000
 
     # The middle of all clocks, the own one among them: of three, one that is wrong never decides.
     @property
@@ -93,7 +101,15 @@ class Reports:
     @property
     def is_skewed(self) -> bool:
         """Whether the own clock is too far from the others' for stamping records."""
-        return abs(self.clock_skew_ms) > self._settings.max_clock_skew_seconds * 1000
+        return abs(self.clock_skew_ms) > self._limit_ms
+
+    @property
+    def _limit_ms(self) -> float:
+        return self._settings.max_clock_skew_seconds * 1000
+
+    def distance_from_middle_ms(self, node: NodeId) -> float:
+        """How far that node's clock is from the middle of all; endless where it was not heard."""
+        return abs(self.heard[node].clock_offset_ms - self.clock_skew_ms) if self.is_heard(node) else math.inf
 
     def level(self) -> int:
         """The highest event level that every voter understands; 1 as long as not all have been heard."""

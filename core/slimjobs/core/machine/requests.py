@@ -26,6 +26,11 @@ class Request(msgspec.Struct, frozen=True):
     passed_on: bool = False
 
     @property
+    def request(self) -> Request:
+        """Itself: as it stands in a line."""
+        return self
+
+    @property
     def token(self) -> Token:
         return self.said.token
 

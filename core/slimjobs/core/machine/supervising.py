@@ -57,6 +57,10 @@ class Supervising:
         self._orphans.clear()
         self._supervisor.end_leading()
 
+    def next_retry_ns(self) -> int | None:
+        """When an effect that failed is due once more, on the monotonic clock."""
+        return self._supervisor.next_retry_ns()
+
     @property
     def can_go_on(self) -> bool:
         """Whether something can be done that no input will announce: a read has confirmed an orphan."""

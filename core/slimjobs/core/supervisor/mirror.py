@@ -45,9 +45,15 @@ class Mirror:
         return []
 
     def appeared(self, job: ObservedJob) -> None:
-        """An object was seen: by the watch, or in the answer to a request."""
+        """An object was seen."""
         self._seen[job.run] = Seen(job, gone=False)
         self._since_list_began.add(job.run)
+
+    def answered(self, job: ObservedJob) -> None:
+        """An object was named in the answer to a request: as it was then, which the watch may know better by now."""
+        before = self.seen(job.run).job
+        if before is None or before.uid != job.uid:
+            self.appeared(job)
 
     def missing(self, run: RunId) -> None:
         """A request was answered that there is no such object; what was seen of it before tells how it ended."""

@@ -43,7 +43,7 @@ _STEPS: Final[Mapping[Wanted, Step]] = {
 }
 
 
-# Names are taken once: whoever has the name of a bound object shows that that one is gone. It can never be bound itself.
+# Names are taken once: whoever has the name of a bound object shows that it is gone, and can never be bound itself.
 def is_stranger(desired: DesiredRun | None, seen: Seen) -> bool:
     """Whether what is seen is there in place of the run's bound object."""
     bound = desired.uid if desired is not None else ""

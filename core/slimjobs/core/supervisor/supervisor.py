@@ -121,7 +121,7 @@ class Supervisor:
                 self._try_again(run, progress, f"'{job.name}' is taken by another object", now_ns, now_ms)
                 return run
             case Created(job) | AlreadyExists(job):
-                self.mirror.appeared(job)
+                self.mirror.answered(job)
             case Missing() if self._is_about(run, effect):
                 self.mirror.missing(run)
             case Missing():

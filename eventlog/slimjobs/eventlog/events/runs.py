@@ -20,6 +20,8 @@ RunId = NewType("RunId", bytes)
 """10 bytes, minted by the node that a trigger enters; people see them as 16 lower-case base32 characters."""
 
 
+RUN_ID_BYTES: Final = 10
+
 _RUN_ID: Final = re.compile(r"[a-z2-7]{16}")
 
 

@@ -232,9 +232,9 @@ def cluster(place: Path, definitions: Definitions, seed: int = 0, /, **settings:
             machine.settings["SlimFaas__JobsConfiguration"] = configuration(definitions)
         running = Cluster(machines, runner, network, seed)
         try:
-            runner.ready()
             for machine in machines:
                 machine.start()
+            runner.ready()
             yield running
         except BaseException:
             sys.stdout.write(f"{running.account()}\n")

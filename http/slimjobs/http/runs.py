@@ -11,7 +11,7 @@ import msgspec
 from slimjobs.core.decide.commands import Deleted, DeleteRun
 from slimjobs.core.decide.refusals import OutcomeUnknown, UnknownRun
 from slimjobs.core.machine.queries import ListRuns, ShowRun, ShowStatus
-from slimjobs.core.orchestrators.ports import OutputMissing
+from slimjobs.core.orchestrators.ports import OutputMissing, OutputUnavailable
 from slimjobs.eventlog.events.runs import parse_run_id, run_id_text
 from slimjobs.http.answers import Answer, Header, json_answer
 from slimjobs.http.parameters import MAX_ROWS, MAX_TAIL_LINES, MAX_WAIT_SECONDS, Parameters
@@ -110,6 +110,8 @@ async def run_output(
     try:
         pieces = surface.service.output(reply.value.row.name, reply.value.uid, attempt, tail_lines, follow)
         first = await anext(pieces, b"")
+    except OutputUnavailable as away:
+        return plain_problem(503, f"The output cannot be read now: {away}.", asked.path, ((b"retry-after", b"1"),))
     except OutputMissing as missing:
         return _no_output(asked, str(missing), reply.index)
     return Output(first, pieces, reply.index)

@@ -28,6 +28,11 @@ NAMES_MEMBERS = frozenset({ClusterFounded, MemberNamed, MemberDropped})
 _CHECKPOINT = Checkpoint()
 
 
+FLOOR_BYTES = 64 << 10
+"""Kept free of all records: without room for the entry with which it begins to lead, a node alone could not even be
+read."""
+
+
 class Applied(msgspec.Struct, frozen=True):
     """A record with its place in the log, applied to the state."""
 
@@ -139,7 +144,7 @@ class Journal:
         record = Record(max(self.state.at, wall_ms), cause, tuple(events))
         payload = encode_record(record)
         size = footprint(len(payload), 1)
-        if not self._fits(size, HEADROOM_BYTES if new_work else 0):
+        if not self._fits(size, HEADROOM_BYTES if new_work else FLOOR_BYTES):
             return None
         applied = Applied(Index(self.last_index + 1), self._raft.term, record)
         apply(self.state, applied.index, payload, record)

@@ -67,8 +67,9 @@ def commands(page: str) -> Iterator[list[str]]:
     """Every command that a page types at a prompt, as its words."""
     for text in blocks(page, "console"):
         for line in re.findall(r"^\$ (.*)$", text, re.M):
-            words = list(shlex.shlex(line, posix=True, punctuation_chars=True))
-            yield from _split_at_operators(words)
+            split = shlex.shlex(line, posix=True, punctuation_chars=True)
+            split.whitespace_split = True  # words go on to the next blank or operator, whatever is in them
+            yield from _split_at_operators(split)
 
 
 def _split_at_operators(words: Iterable[str]) -> Iterator[list[str]]:

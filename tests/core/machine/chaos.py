@@ -43,10 +43,10 @@ def run_of(number: int) -> RunId:
 
 
 class Chaos:
-    """One run of a seed."""
+    """One run of a world's seed, with these faults, each as often as its weight says."""
 
-    def __init__(self, seed: int) -> None:
-        self.world = ClusterWorld(NAMES, dict(DEFINITIONS), seed)
+    def __init__(self, world: ClusterWorld, faults: Mapping[Callable[[Chaos], None], float]) -> None:
+        self.world = world
         self.random = self.world.random
         self.war = True
         self.triggered: list[tuple[str, RunId]] = []
@@ -55,8 +55,8 @@ class Chaos:
         self.calm_ns = self.random.choice([300, 1000, 3000]) * MILLISECOND
         self.grows = self.random.random() < 0.25
         self._draw_hosts()
-        weights = {fault: weight * self.random.choice([0, 1, 1, 3]) for fault, weight in FAULTS.items()}
-        self.faults = {fault: weight for fault, weight in weights.items() if weight} or dict(FAULTS)
+        weights = {fault: weight * self.random.choice([0, 1, 1, 3]) for fault, weight in faults.items()}
+        self.faults = {fault: weight for fault, weight in weights.items() if weight} or dict(faults)
 
     def _draw_hosts(self) -> None:
         every = self.random.choice([7, 30, 10**6])
@@ -180,17 +180,21 @@ class Chaos:
         world.effects_late = world.effects_lost = 0.0
         for host in world.hosts.values():
             host.clock.skew_ms = 0
-            calm(host)
-            if host.process is not None:
-                world.tell(host.name, host.disk.grow(1 << 30))
-            else:
-                host.disk.room += 1 << 30
+            self.heal_disk(host)
             if host.asleep_since is not None:
                 world.wake(host.name)
         world.boot_all()
         world.run_for(10)
         self._replace_strangers()
         self._wait_for_rest()
+
+    def heal_disk(self, host: Host) -> None:
+        """Its disk does what it is told, and there is room on it."""
+        calm(host)
+        if host.process is not None:
+            self.world.tell(host.name, host.disk.grow(1 << 30))
+        else:
+            host.disk.room += 1 << 30
 
     # Who was removed by command can come back as a new incarnation only.
     def _replace_strangers(self) -> None:

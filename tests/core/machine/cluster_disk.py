@@ -95,7 +95,7 @@ class ClusterDisk:
         """Carry a request out some time, after those before it."""
         self.pending.append(request)
         if isinstance(request, Persist):
-            _change(self.view, request)
+            change(self.view, request)
 
     def write(self, saved: SaveSnapshot) -> Snapshot | SnapshotRefused:
         """Write a snapshot beside the log at once; it counts for nothing before it is published."""
@@ -163,7 +163,7 @@ class ClusterDisk:
         self.hard_state = persist.hard_state or self.hard_state
         if persist.restart_after is not None:
             assert persist.restart_after in self.published, "the log restarts behind a snapshot that is not there"
-        _change(self.log, persist)
+        change(self.log, persist)
         self.room -= size_of(persist.entries)
 
     def _load(self, low: Index, high: Index, max_bytes: int) -> list[Entry]:
@@ -290,7 +290,7 @@ def _terms(entries: Sequence[Entry]) -> list[tuple[Index, Term]]:
     return terms
 
 
-def _change(log: dict[Index, Entry], persist: Persist) -> None:
+def change(log: dict[Index, Entry], persist: Persist) -> None:
     """Do to a log what is asked, in the order in which it is asked."""
     if persist.restart_after is not None:
         log.clear()

@@ -129,9 +129,14 @@ class ClusterWorld:
     def _host(self, name: str, peers: Sequence[str]) -> Host:
         clock = HostClock(started_ns=self.random.randrange(10**6) * SECOND)
         settings = MachineSettings(name=name, peers={peer: f"{peer}:3262" for peer in peers}, version="1")
-        return Host(name, ClusterDisk(self._mint_node()), clock, settings)
+        return Host(name, self.new_disk(), clock, settings)
 
-    def _mint_node(self) -> NodeId:
+    def new_disk(self) -> ClusterDisk:
+        """An empty disk, which will be another node than any before."""
+        return ClusterDisk(self.mint_node())
+
+    def mint_node(self) -> NodeId:
+        """A node that never was."""
         self._last_node += 1
         return NodeId(self._last_node)
 
@@ -192,7 +197,8 @@ class ClusterWorld:
         host = self.hosts[name]
         assert host.process is None, f"{name} lives"
         self.say(name, "is wiped")
-        host.disk = ClusterDisk(self._mint_node(), host.disk.room, host.disk.kept)
+        old, host.disk = host.disk, self.new_disk()
+        host.disk.room, host.disk.kept = old.room, old.kept
 
     def put_to_sleep(self, name: str) -> None:
         """The process stands still (SIGSTOP), while time passes."""

@@ -11,7 +11,8 @@ import sys
 
 import pytest
 
-from tests.core.machine.chaos import Chaos
+from tests.core.machine.chaos import DEFINITIONS, FAULTS, NAMES, Chaos
+from tests.core.machine.cluster_world import ClusterWorld
 
 SEEDS = 5_000 if os.environ.get("SLIMJOBS_SOAK") else 50
 TOLD_LINES = 60
@@ -19,7 +20,7 @@ TOLD_LINES = 60
 
 def tell_the_story(seed: int) -> Chaos:
     """Run a seed; where it fails, how to repeat it and what came last go with the failure."""
-    chaos = Chaos(seed)
+    chaos = Chaos(ClusterWorld(NAMES, dict(DEFINITIONS), seed), FAULTS)
     came_to_its_end = False
     try:
         chaos.run()

@@ -12,7 +12,7 @@ from random import Random
 import pytest
 
 from slimjobs.eventlog.raft.types import Index
-from slimjobs.eventlog.storage import disk as disk_module
+from slimjobs.eventlog.storage import work as work_module
 from slimjobs.eventlog.storage.batch import footprint_of
 from slimjobs.eventlog.storage.disk import DiskThread
 from slimjobs.eventlog.storage.errors import DiskFailed
@@ -118,7 +118,7 @@ def node() -> Iterator[Node]:
 
 @pytest.fixture
 def retries_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disk_module, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(work_module, "RETRY_SECONDS", 0.01)
 
 
 def persist(ticket: int, first: int, last: int) -> Persist:
@@ -274,7 +274,7 @@ def test_a_stop_does_not_wait_longer_than_it_may_for_a_stalled_disk() -> None:
 
 
 def test_at_rest_the_marker_is_written(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disk_module, "MARK_SECONDS", 0.0)
+    monkeypatch.setattr(work_module, "MARK_SECONDS", 0.0)
     node.started()
     before = node.files.contents(MARKER)
     node.disk.submit(persist(1, 1, 1))

@@ -7,6 +7,6 @@ the pure machine too, which may not load the rest.
 Read in this order: `requests` (what is asked and answered), `errors`, `files` (the port), `batch` (how entries lie on
 disk), `segments` (which files hold which entries), `writer` (appending to them), `slots`, `identity`, `snapshots`,
 `fetching` (those of other nodes), `recovery` (what a crash can leave and what becomes of it), `start`, `retention`,
-`directory`, `store` (all of it, synchronous), `coalesce` and `disk` (the thread that owns it while a node runs),
-`log_reader` (reading beside one).
+`directory`, `store` (all of it, synchronous), `coalesce` and `work` (what is done for a node while it runs), `disk`
+(the thread that does it), `log_reader` (reading beside one).
 """

@@ -183,8 +183,8 @@ class JobIndex:
 class State:
     """The tables. `index` and `at` are those of the last record applied; `chain` covers all records up to it.
 
-    `level` is the highest event level that may be written; `members` says which node a name belongs to, `former_members` which
-    nodes had one and have lost it.
+    `level` is the highest event level that may be written; `members` says which node a name belongs to,
+    `former_members` which nodes had one and have lost it.
     """
 
     def __init__(self) -> None:

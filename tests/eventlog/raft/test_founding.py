@@ -19,7 +19,7 @@ from slimjobs.eventlog.raft import (
     decode_membership,
 )
 from slimjobs.eventlog.raft.messages import Heartbeat, PreVoteAnswer, PreVoteRequest
-from tests.eventlog.raft.alone import A, ME
+from tests.eventlog.raft.alone import ME, A
 
 NOT_FOUNDED = Start(id=ME, seed=1, membership=Membership())
 FINE = Options(election_ticks=100, heartbeat_ticks=10)

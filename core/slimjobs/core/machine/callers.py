@@ -13,6 +13,7 @@ from slimjobs.core.decide.commands import (
     DeleteRun,
     RemoveMember,
     TransferLeadership,
+    Transferred,
     Trigger,
 )
 from slimjobs.core.decide.configuring import decide_configuration
@@ -128,8 +129,8 @@ class Callers:
     def _decide(self, request: Request, called: Called, dependencies_seen: Collection[str], now: Now) -> bool:
         """Decide a command; False if it has to wait for the disk."""
         command = called.command
-        if isinstance(command, TransferLeadership):  # at once: held, it would be asked of the next leader too
-            self._outbox.answer(request.token, self._journal.committed, self._members.transfer(command.to))
+        if isinstance(command, TransferLeadership):
+            self._transfer(request, command.to)
             return True
         decision = self._decision(command, dependencies_seen, now)
         if not isinstance(decision, Decision):
@@ -167,6 +168,14 @@ class Callers:
                 return decide_configuration(state, command, dependencies_seen)
             case RemoveMember(name):
                 return self._members.decide_removal(name)
+
+    # It is told at once that leadership goes: held, the answer would be asked of the next leader too.
+    def _transfer(self, request: Request, to: str) -> None:
+        result = self._members.transfer(to)
+        if isinstance(result, Transferred):
+            self._outbox.answer(request.token, self._journal.committed, result)
+        else:
+            self._hold(request, result)
 
     def _wait_for_deletion(self, request: Request, command: Command, index: Index) -> None:
         if isinstance(command, DeleteRun):

@@ -209,7 +209,7 @@ class Raft(State):
         self.log.loaded(entries)
 
     def replay(self, after: Index) -> None:
-        """Hand out the committed entries behind `after` once more: the caller's state is that of a snapshot of there."""
+        """Hand out the committed entries behind `after` once more: the caller has the state of a snapshot of there."""
         self.log.applied = after
 
     def leader_gone(self) -> None:

@@ -15,7 +15,6 @@ from tests.deploy.nodes import until
 
 STANDSTILL_SECONDS: Final = 3.0
 FAILOVER_SECONDS: Final = 2.5
-STOP_SECONDS: Final = 5.0
 TRANSFER_SECONDS: Final = 3.0
 LOST_DISKS: Final = "lost-disks"
 
@@ -95,7 +94,6 @@ def restart_all(scene: Scene) -> None:
     for machine in scene.cluster.machines:
         took = machine.stop()
         scene.said.append(f"{machine.name} stopped in {took:.2f} s")
-        assert took < STOP_SECONDS, (machine.name, took)
         machine.start()
         scene.cluster.until_ready()
 

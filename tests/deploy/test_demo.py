@@ -42,7 +42,13 @@ class Demo:
         return self._told.read_text()
 
     def until_shown(self, pattern: str, times: int = 1) -> None:
-        until(lambda: len(re.findall(pattern, self.shown)) >= times, f"{pattern} is shown {times} times", DEMO_SECONDS)
+        def is_shown() -> bool:
+            over = self.process.poll() is not None
+            found = len(re.findall(pattern, self.shown)) >= times
+            assert found or not over, (pattern, self.process.returncode, self.shown, self.told)
+            return found
+
+        until(is_shown, f"{pattern} is shown {times} times", DEMO_SECONDS)
 
     def exit_code(self) -> int:
         return self.process.wait(DEMO_SECONDS)
@@ -78,6 +84,11 @@ def in_order(shown: str, *patterns: str) -> list[str]:
     match = re.search(".*?".join(patterns), shown, re.DOTALL)
     assert match is not None, shown
     return list(match.groups())
+
+
+def witnesses(place: Path, word: str) -> list[str]:
+    """The runs that had a process which `began` or `ended`, as those have written it down, once for each process."""
+    return re.findall(rf"(\w{{16}}) {word}\n", (place / "data" / "witnessed").read_text())
 
 
 # What it shows --------------------------------------------------------------------------------------------------------
@@ -116,12 +127,7 @@ def test_the_leader_is_killed_while_runs_run_and_all_is_well(tmp_path: Path) -> 
         assert len(re.findall(r"^ node-\d .* yes ", demo.shown, re.MULTILINE)) == 3
         until(lambda: not any(map(alive, children)), "nothing is left")
     assert not (tmp_path / "elsewhere").exists()
-    assert len(witnesses(tmp_path)) == 9
-
-
-def witnesses(place: Path) -> list[str]:
-    """The runs that had a process which came to its end."""
-    return re.findall(r"(\w{16}) ended", (place / "data" / "witnessed").read_text())
+    assert len(witnesses(tmp_path, "ended")) == 9
 
 
 def test_it_is_killed_and_started_again_and_what_broke_is_told(tmp_path: Path) -> None:
@@ -139,13 +145,13 @@ def test_it_is_killed_and_started_again_and_what_broke_is_told(tmp_path: Path) -
         second.until_shown("accepted by the others")
         assert re.search(r"Found again: 8 runs from before, [1-8] of them not ended yet", second.shown)
         (newest,) = re.findall(r"(\w{16})  accepted by the others", second.shown)
-        second.until_shown(f"{newest}  running\n")
+        until(lambda: newest in witnesses(tmp_path, "began"), "a process of it runs", DEMO_SECONDS)
         os.kill(pid_of("runner", second.shown), signal.SIGKILL)
         assert second.exit_code() == 1
         assert "runner (pid" in second.shown
         assert f"{newest} took 2 attempts" in second.told
         assert not any(run in second.told for run in accepted)
-    assert accepted | {newest} <= set(witnesses(tmp_path))
+    assert accepted | {newest} <= set(witnesses(tmp_path, "ended"))
 
 
 def test_it_takes_the_next_free_ports_and_its_lines_to_try_work(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Final, TypeVar, TypeVarTuple, Unpack
 
 import trio
 
-from slimjobs.deploy.client import Client, Refused, Response, Unreachable
+from slimjobs.deploy.client import Client, Lost, Refused, Response, Unreachable
 
 PATIENCE_SECONDS: Final = 60.0
 LOOKED_AT_SECONDS: Final = 0.2
@@ -21,20 +21,31 @@ Answered = TypeVar("Answered")
 
 
 async def ask(url: str, method: str, path: str, body: object = None) -> Response:
-    """What the first of the nodes at these URLs answers that does.
-
-    While none does, or none can yet (503, 504), it is asked again, with one key: it is done once, if it is. Raises as
-    `Client` does, after PATIENCE_SECONDS at the latest.
-    """
-    client = Client(url)
+    """What the first of the nodes at these URLs answers that does; with one key, so that it is done once, if it is."""
     headers = {} if method == "GET" else {"Idempotency-Key": uuid.uuid4().hex}
+    return await _patiently(Client(url).request, method, path, body, headers)
+
+
+async def output(url: str, path: str) -> str:
+    """The output behind a path, whole."""
+
+    def read() -> bytes:
+        return b"".join(Client(url).stream(path))
+
+    return (await _patiently(read)).decode(errors="replace").strip()
+
+
+async def _patiently(call: Callable[[Unpack[Args]], Answered], *arguments: *Args) -> Answered:
+    """What the call gives, tried again while no node answers, or none can yet, or the one that did was killed in it.
+
+    Raises as `Client` does for whatever else there is, and after PATIENCE_SECONDS.
+    """
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
-            return await in_thread(client.request, method, path, body, headers)
-        except (Refused, Unreachable) as error:
-            passing = isinstance(error, Unreachable) or error.status in PASSING
-            if not passing or time.monotonic() >= deadline:
+            return await in_thread(call, *arguments)
+        except (Refused, Unreachable, Lost) as error:
+            if (isinstance(error, Refused) and error.status not in PASSING) or time.monotonic() >= deadline:
                 raise
         await trio.sleep(LOOKED_AT_SECONDS)
 

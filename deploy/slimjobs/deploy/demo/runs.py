@@ -8,8 +8,7 @@ from operator import itemgetter
 import click
 import trio
 
-from slimjobs.deploy.client import Client
-from slimjobs.deploy.demo.asking import LOOKED_AT_SECONDS, ask, in_thread
+from slimjobs.deploy.demo.asking import LOOKED_AT_SECONDS, ask, output
 from slimjobs.deploy.demo.place import JOB
 from slimjobs.deploy.demo.verdict import FINAL, Row, Rows
 
@@ -68,11 +67,8 @@ class Runs:
         if row["Status"] == "Queued":
             return f"queued, number {row['PositionInQueue']}"
         if row["Status"] == "Succeeded":
-            return f"succeeded: {await in_thread(self._output, row['Id'])}"
+            return "succeeded: " + await output(self._url, f"/job/{JOB}/{row['Id']}/logs")
         return str(row["Status"].lower()) + (f", {row['Reason']}" if row["Reason"] else "")
-
-    def _output(self, run_id: str) -> str:
-        return b"".join(Client(self._url).stream(f"/job/{JOB}/{run_id}/logs")).decode(errors="replace").strip()
 
 
 def with_status(rows: Rows, status: str) -> list[str]:

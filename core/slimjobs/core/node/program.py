@@ -95,6 +95,7 @@ class TooOld(NodeStopped):
     """The log holds what this version does not understand."""
 
 
+_WAYS = (PeerMet, PeerLost)
 _STOPS = {StopReason.DIFFERS: StateDiffers, StopReason.TOO_OLD: TooOld}
 
 
@@ -120,10 +121,11 @@ class Node:
         self._orchestrator = orchestrator
         self._clock = clock
         self._inbox: list[Input] = [Started()]
-        self._bell = trio.Event()
+        self._parked: trio.lowlevel.Task | None = None
         self._turned = trio.Event()
         self._watching = trio.CancelScope()
         self._wake_at = math.inf
+        self._sleeping = trio.CancelScope()
         self._last_token = 0
         self._callers: dict[Token, trio.lowlevel.Task] = {}
         self._failure: StorageError | NodeStopped | None = None
@@ -180,11 +182,12 @@ class Node:
         """Why this node does not talk to that one; empty if it does."""
         return self._machine.objection(greeting)
 
+    # The machine turns in every pass of the loop in which something waits, and a connection is read at most once a
+    # pass: so nothing piles up, though nobody waits here. Waiting cost every letter one more pass.
     async def deliver(self, heard: Sequence[Letter | PeerMet | PeerLost]) -> None:
-        """What peers say; returns when the machine has taken it, so that no more is read before."""
-        self._inbox.extend(each if isinstance(each, PeerMet | PeerLost) else Received(each) for each in heard)
-        self._bell.set()
-        await self._turned.wait()
+        """What peers say; the machine takes it at its next turn."""
+        self._inbox += [each if isinstance(each, _WAYS) else Received(each) for each in heard]
+        self._ring()
 
     async def hand_over(self, seconds: float) -> None:
         """Let another node lead, if this one does and there is one; give up after so long."""
@@ -206,12 +209,13 @@ class Node:
             lambda failure: _tell(token, self._disk_failed, failure),
         )
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._wake_in_time)
             task_status.started()
             while True:
                 await self._next_turn()
                 if self._failure is not None:
                     raise self._failure
-                inputs, self._inbox = self._inbox or [Tick()], []
+                inputs, self._inbox = self._inbox, []
                 for each in self._machine.handle(inputs, self._clock.now()):
                     self._carry_out(each, disk, nursery)
                 self._turned.set()
@@ -222,17 +226,41 @@ class Node:
         while self.not_ready:
             await self._turned.wait()
 
+    # Turns are what a node spends its time with. So no event and no cancel scope is made for each of them: this is one
+    # task that parks itself, and time is the affair of another, whose deadline is only ever moved forward.
     async def _next_turn(self) -> None:
-        if self._inbox:
+        if self._inbox or self._failure is not None:
             await trio.lowlevel.checkpoint()
             return
-        self._bell = trio.Event()
-        with trio.move_on_at(self._wake_at):
-            await self._bell.wait()
+        self._parked = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(self._unpark)
+
+    def _unpark(self, _: Callable[[], None]) -> trio.lowlevel.Abort:
+        self._parked = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    def _ring(self) -> None:
+        """Have the machine turned."""
+        if self._parked is not None:
+            trio.lowlevel.reschedule(self._parked)
+            self._parked = None
 
     def _post(self, said: Input) -> None:
         self._inbox.append(said)
-        self._bell.set()
+        self._ring()
+
+    async def _wake_in_time(self) -> None:
+        while True:
+            with trio.CancelScope(deadline=self._wake_at) as self._sleeping:
+                await trio.sleep_forever()
+            if trio.current_time() >= self._wake_at:
+                self._post(Tick())
+                await self._turned.wait()
+
+    def _wake_at_ns(self, monotonic_ns: int | None) -> None:
+        self._wake_at = math.inf if monotonic_ns is None else monotonic_ns / 1e9
+        if self._wake_at < self._sleeping.deadline:
+            self._sleeping.deadline = self._wake_at
 
     def _carry_out(self, output: Output, disk: NodeDisk, nursery: trio.Nursery) -> None:
         match output:
@@ -241,7 +269,7 @@ class Node:
                 if task is not None:
                     trio.lowlevel.reschedule(task, outcome.Value(output))
             case WakeAt(monotonic_ns):
-                self._wake_at = math.inf if monotonic_ns is None else monotonic_ns / 1e9
+                self._wake_at_ns(monotonic_ns)
             case StartEffect():
                 nursery.start_soon(self._ask_orchestrator, output)
             case Observe(watch):
@@ -257,7 +285,7 @@ class Node:
                 (_log.warning if warning else _log.info)(text, **facts)
             case Stop(reason, detail):
                 self._failure = _STOPS[reason](f"{reason.value}: {detail}")
-                self._bell.set()
+                self._ring()
             case _:
                 disk.submit(output)
 
@@ -265,11 +293,11 @@ class Node:
 
     def _disk_answered(self, answers: Sequence[DiskAnswer]) -> None:
         self._inbox.extend(answers)
-        self._bell.set()
+        self._ring()
 
     def _disk_failed(self, failure: StorageError) -> None:
         self._failure = failure
-        self._bell.set()
+        self._ring()
 
     def _save_snapshot(self, saved: SaveSnapshot, disk: NodeDisk) -> None:
         file = disk.snapshot_writer(saved.header)

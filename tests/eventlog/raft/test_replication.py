@@ -189,6 +189,17 @@ def test_a_commit_is_told_at_once_once_the_follower_is_known_to_hold_it() -> Non
     assert only(CommitNotice, say(node, ack(node, B))) == [CommitNotice(ME, B, node.raft.term, Index(2))]
 
 
+def test_where_commits_come_thick_one_notice_a_tick_is_enough() -> None:
+    options = Options(pre_vote=False, check_quorum=False, one_notice_a_tick=True, heartbeat_ticks=5)
+    node = lead(node_with(options=options))  # its first commit was told at once
+    propose(node, b"x")
+    assert not only(CommitNotice, say(node, ack(node, A), ack(node, B)))
+    assert node.raft.ticks_until_due == 1
+    node.raft.tick()
+    assert only(CommitNotice, say(node)) == [CommitNotice(ME, to, node.raft.term, Index(2)) for to in (A, B)]
+    assert node.raft.ticks_until_due > 1
+
+
 def test_late_and_repeated_acks_take_nothing_back() -> None:
     node = lead(node_with())
     propose(node, b"x")

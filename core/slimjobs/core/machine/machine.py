@@ -77,7 +77,7 @@ from slimjobs.projections.state import State
 
 LOAD_BYTES = 1 << 20
 
-TICKS: Final = Options(election_ticks=100, heartbeat_ticks=10)
+TICKS: Final = Options(election_ticks=100, heartbeat_ticks=10, one_notice_a_tick=True)
 """A tick is a hundredth of the election timeout, so that timeouts are finely drawn."""
 
 TICKS_AT_ONCE: Final = 2 * TICKS.heartbeat_ticks

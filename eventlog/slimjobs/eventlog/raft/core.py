@@ -79,7 +79,8 @@ class Raft(State):
     def ticks_until_due(self) -> int:
         """After how many ticks something is to be done; until then they may be told late, all at once."""
         if self.role is Role.LEADER:
-            return self.options.heartbeat_ticks - self.heartbeat_elapsed
+            until_heartbeat = self.options.heartbeat_ticks - self.heartbeat_elapsed
+            return 1 if replication.owes_notice(self) else until_heartbeat
         if not election.may_stand(self):
             return self.options.election_ticks
         until_election = self.election_timeout - self.election_elapsed

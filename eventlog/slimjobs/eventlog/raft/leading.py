@@ -142,7 +142,7 @@ def leave_if_removed(state: State) -> None:
 def tick(state: State) -> None:
     """One tick of a leader's clocks."""
     for progress in state.progress.values():
-        progress.silent_ticks += 1
+        progress.tick()
     state.heartbeat_elapsed += 1
     if state.heartbeat_elapsed >= state.options.heartbeat_ticks:
         state.heartbeat_elapsed, state.heartbeat_due = 0, True

@@ -13,13 +13,15 @@ class Options(msgspec.Struct, frozen=True):
     """Times are in ticks, whose length the caller chooses; a short tick gives finely drawn election timeouts.
 
     An election timeout is drawn from `election_ticks` up to twice that. `max_cached_bytes` bounds the durable entries
-    kept in memory; `check_quorum` also makes voters loyal to a leader they hear (thesis §4.2.3, §6.2).
+    kept in memory; `check_quorum` also makes voters loyal to a leader they hear (thesis §4.2.3, §6.2). Without
+    `one_notice_a_tick` every commit that no append tells is told at once.
     """
 
     election_ticks: int = 10
     heartbeat_ticks: int = 1
     pre_vote: bool = True
     check_quorum: bool = True
+    one_notice_a_tick: bool = False
     max_inflight_entries_messages: int = 256
     max_inflight_bytes: int = 4 << 20
     max_append_bytes: int = 256 << 10

@@ -35,10 +35,16 @@ class Progress:
         self.sending = Sending.PROBE
         self.silent_ticks = 0
         self.told_commit = Index(0)
+        self.was_noticed = False
         self.round = 0
         self.question_due = True
         self._inflight: deque[tuple[Index, int]] = deque()
         self._inflight_bytes = 0
+
+    def tick(self) -> None:
+        """A tick has passed, in which it said nothing."""
+        self.silent_ticks += 1
+        self.was_noticed = False
 
     def turn(self, sending: Sending) -> None:
         """Go on in another way; what was on the way is no longer counted."""

@@ -90,7 +90,7 @@ class Members:
     def may_found(self) -> bool:
         """Whether there surely is no cluster, and this node is the one to found it."""
         configured = self._settings.configured
-        if self._settings.name != min(configured, key=_ordinal) or not self.greeting.empty:
+        if not self.greeting.empty or self._settings.name != min(configured, key=_ordinal):
             return False
         return all(name == self._settings.name or (name in self._met and self._met[name].empty) for name in configured)
 

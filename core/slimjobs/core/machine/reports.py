@@ -123,8 +123,9 @@ class Reports:
         seen = [Seen(heard.report.checkpoint, heard.report.digest) for heard in self._others]
         if self._raft.is_voter and len(voters) > 1:  # alone, one agrees with anything
             seen.append(own)
-        for checkpoint, count in Counter(seen).items():
-            if checkpoint.digest and checkpoint.at > self._agreed and count > len(voters) // 2:
+        news = [checkpoint for checkpoint in seen if checkpoint.digest and checkpoint.at > self._agreed]
+        for checkpoint, count in Counter(news).items() if news else ():
+            if count > len(voters) // 2:
                 return CheckpointAgreed(*checkpoint)
         return None
 

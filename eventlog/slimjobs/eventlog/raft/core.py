@@ -264,11 +264,12 @@ class Raft(State):
     def _next_load(self) -> tuple[Index, Index] | None:
         """What to read from the disk next, one thing at a time: what is to be applied, else for who is furthest."""
         wanted, self.wanted = self.wanted, []
-        needed_from = min([Index(self.applied + 1), *(progress.next for progress in self.progress.values())])
-        self.log.forget_loaded_before(needed_from)
+        if self.log.holds_loaded:
+            needed_from = min([Index(self.applied + 1), *(progress.next for progress in self.progress.values())])
+            self.log.forget_loaded_before(needed_from)
         if self.loading:
             return None
         if self.applied < self.commit:
             wanted = [self.log.to_load(Index(self.applied + 1), self.commit)]
         self.loading = bool(wanted)
-        return min(wanted, default=None)
+        return min(wanted) if wanted else None

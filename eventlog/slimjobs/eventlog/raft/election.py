@@ -47,6 +47,8 @@ def campaign(state: State) -> None:
 # does until it knows that to be committed, for it may be the only one whose log can win; it does not count itself.
 def may_stand(state: State) -> bool:
     """Whether this node is a voter by any membership that may be the last committed one."""
+    if state.memberships.changed_at <= state.log.commit:
+        return state.is_voter
     return any(state.id in each.voters for each in state.memberships.since(state.log.commit))
 
 

@@ -141,6 +141,11 @@ class Log:
         """Keep what was read from the disk, unless the log was cut there meanwhile."""
         self._window = entries if entries and self.matches(entries[-1].index, entries[-1].term) else ()
 
+    @property
+    def holds_loaded(self) -> bool:
+        """Whether something that was read from the disk is kept."""
+        return bool(self._window)
+
     def forget_loaded_before(self, index: Index) -> None:
         """Nobody needs what was loaded, if that ends before `index`."""
         if self._window and self._window[-1].index < index:

@@ -97,13 +97,13 @@ def measure(server: Callable[[Connection], None], path: str, body: bytes) -> flo
         process.join()
 
 
-def load(port: int, path: str, body: bytes) -> float:
-    """Answers a second on CLIENTS connections, each with one request at a time, after a second of warming up."""
+def load(port: int, path: str, body: bytes, clients: int = CLIENTS) -> float:
+    """Answers a second on so many connections, each with one request at a time, after a second of warming up."""
     head = f"POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-length: {len(body)}\r\n\r\n"
     wire = head.encode() + body
     with contextlib.ExitStack() as stack:
         selector = stack.enter_context(selectors.DefaultSelector())
-        for _ in range(CLIENTS):
+        for _ in range(clients):
             connection = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
             selector.register(connection, selectors.EVENT_READ, connection)
             connection.sendall(wire)

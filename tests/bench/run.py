@@ -15,7 +15,18 @@ from typing import Final
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from slimjobs.deploy.assembly import SWITCH_INTERVAL_SECONDS
-from tests.bench import against_etcd, callers, memory, over_http, queue_lengths, recovery, starting, storage, transport
+from tests.bench import (
+    against_etcd,
+    callers,
+    catching_up,
+    memory,
+    over_http,
+    queue_lengths,
+    recovery,
+    starting,
+    storage,
+    transport,
+)
 from tests.bench.table import Row, print_table
 
 PARTS: Final[Mapping[str, tuple[str, Callable[[], list[Row]]]]] = {
@@ -27,7 +38,8 @@ PARTS: Final[Mapping[str, tuple[str, Callable[[], list[Row]]]]] = {
     "transport": ("The transport between two processes", transport.main),
     "recovery": ("Starting on a log of 300,000 records", recovery.main),
     "queue": ("Short and long queues", queue_lengths.main),
-    "etcd": ("Three members of etcd", against_etcd.main),
+    "catching-up": ("An empty node behind a log of a million records", catching_up.main),
+    "etcd": ("Three nodes beside three members of etcd", against_etcd.main),
 }
 
 

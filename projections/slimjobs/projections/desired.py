@@ -7,6 +7,7 @@ so this is a small fold of its own, taken further when records commit.
 from __future__ import annotations
 
 import enum
+from typing import Final
 
 import msgspec
 
@@ -41,6 +42,12 @@ class DesiredRun(msgspec.Struct, frozen=True):
     uid: str = ""
 
 
+# Most records only queue a run; what would be matched in vain is sorted out first, which takes a tenth of the time.
+_SAYS_WHAT_IS_WANTED: Final = frozenset(
+    {RunAdmitted, RunBound, RunSucceeded, RunFailed, RunDeleted, RunGone, RunsExpired, ClusterFounded}
+)
+
+
 class Desired:
     """The runs of which something is wanted. A run that is not here should have no object."""
 
@@ -53,6 +60,8 @@ class Desired:
         """Take a committed record in; gives the runs of which something else is wanted now."""
         touched: list[RunId] = []
         for event in record.events:
+            if type(event) not in _SAYS_WHAT_IS_WANTED:
+                continue
             match event:
                 case RunAdmitted(run):
                     self.runs[run] = DesiredRun(Wanted.EXISTS)

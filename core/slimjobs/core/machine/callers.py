@@ -222,6 +222,11 @@ class Callers:
 
     # Those who wait for something to happen -------------------------------------------------------------------------
 
+    @property
+    def watch_runs(self) -> bool:
+        """Whether anybody waits for a change of a run's status."""
+        return bool(self._status_waits)
+
     def look_after(self, touched: Collection[RunId], dependencies_seen: Collection[str], now: Now) -> None:
         """Answer those who waited for a change of these runs' status, and those whose time is over."""
         state = self._journal.state

@@ -430,7 +430,8 @@ class Machine:
             return
         self._check_level()
         self._supervisor.commit(applied.record)
-        self._touched.update(runs_of(applied.record))
+        if self._callers.watch_runs:
+            self._touched.update(runs_of(applied.record))
         self._saving = self._checkpoints.committed(applied)
 
     def _check_level(self) -> None:

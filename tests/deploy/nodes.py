@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final
@@ -59,11 +59,11 @@ def until(holds: Callable[[], bool], what: str, seconds: float = PATIENCE_SECOND
 class Node:
     """A node that was started as a process of its own, or a `command` like it. `messages` are its lines on stderr."""
 
-    def __init__(self, settings: Mapping[str, str], command: str = "serve") -> None:
+    def __init__(self, settings: Mapping[str, str], command: str = "serve", program: Sequence[str] = SLIMJOBS) -> None:
         self.directory = Path(settings["SlimData__Directory"])
         given = {"SlimFaas__Orchestrator": "Process", "SlimFaas__HttpPort": "0", "SlimFaas__LogFormat": "json"}
         self.process = subprocess.Popen(
-            [*SLIMJOBS, command], env=environment(given | dict(settings)), stderr=subprocess.PIPE, text=True
+            [*program, command], env=environment(given | dict(settings)), stderr=subprocess.PIPE, text=True
         )
         assert self.process.stderr is not None
         self.messages: list[dict[str, Any]] = []

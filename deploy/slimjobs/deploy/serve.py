@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 import structlog
 import trio
 
+from slimjobs.core.configuration.place import SERVICE_ACCOUNT
 from slimjobs.core.configuration.settings import Orchestrator, Settings
 from slimjobs.core.configuration.source import ConfigurationSource
 from slimjobs.core.node.program import StateDiffers, TooOld
@@ -17,6 +19,7 @@ from slimjobs.deploy.assembly import Running, run_node
 from slimjobs.deploy.directory import DirectoryUnusable
 from slimjobs.deploy.ending import stop_on_signal, telling_why
 from slimjobs.deploy.exits import Ended, Exit
+from slimjobs.deploy.finding_peers import with_peers
 from slimjobs.deploy.messages import configure_messages
 from slimjobs.eventlog.storage.errors import DirectoryTaken, NewerFormat, StorageError
 from slimjobs.eventlog.transport.sockets import PortUnavailable
@@ -28,12 +31,12 @@ from slimjobs.projections.snapshot import UnreadableSnapshot
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger("slimjobs")
 
 
-def serve_until_stopped(settings: Settings) -> None:
+def serve_until_stopped(settings: Settings, service_account: Path = SERVICE_ACCOUNT) -> None:
     """Run a node until SIGTERM or SIGINT. Raises `Ended` where it cannot start, or cannot go on."""
     configure_messages(settings.log_level, settings.log_format)
     source = readable_configuration(settings)
     with telling_why(EXITS):
-        trio.run(_serve, settings, source)
+        trio.run(_serve, settings, source, service_account)
 
 
 def readable_configuration(settings: Settings) -> ConfigurationSource:
@@ -68,14 +71,25 @@ EXITS: Final[Mapping[type[BaseException], Exit]] = {
 }
 
 
-async def _serve(settings: Settings, source: ConfigurationSource) -> None:
+async def _serve(settings: Settings, source: ConfigurationSource, service_account: Path) -> None:
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(stop_on_signal, stop)
+        with trio.CancelScope() as finding:
+            nursery.start_soon(_cancel_at, stop, finding)
+            settings = await with_peers(settings, os.environ, service_account)
+        if finding.cancelled_caught:
+            nursery.cancel_scope.cancel()
+            return
         running: Running = await nursery.start(run_node, settings, source, stop)
         nursery.start_soon(_tell_when_ready, running, settings)
         await running.ended.wait()
         nursery.cancel_scope.cancel()
+
+
+async def _cancel_at(stop: trio.Event, scope: trio.CancelScope) -> None:
+    await stop.wait()
+    scope.cancel()
 
 
 async def _tell_when_ready(running: Running, settings: Settings) -> None:

@@ -282,7 +282,7 @@ def read_settings(environment: Mapping[str, str], flags: Mapping[str, str], plac
     if problems:
         return SettingsReading(None, tuple(problems), warnings)
     settings = Settings(**values)
-    problems.extend(_contradictions(settings))
+    problems.extend(contradictions(settings))
     return SettingsReading(None if problems else settings, tuple(problems), warnings)
 
 
@@ -333,7 +333,7 @@ def _read(
     return value
 
 
-def _contradictions(settings: Settings) -> Iterator[str]:
+def contradictions(settings: Settings) -> Iterator[str]:
     """What each setting alone allows but all together do not."""
     if settings.jobs_configuration.strip() and settings.jobs_configuration_file is not None:
         yield "SlimFaas__JobsConfiguration and SlimFaas__JobsConfigurationFile are both set; give one of them"

@@ -42,7 +42,7 @@ HURRIED: Final = ("the leader is killed",)
 DRAIN_SECONDS: Final = 60 + 3 * ROUNDS
 """For all that is left in the queues."""
 
-CAPS: Final = {"steady": 4, "flaky": 3}
+CAPS: Final = {"steady": 8, "flaky": 4}
 WISHES: Final = ("steady", "steady", "steady", "flaky")
 ATTEMPTS: Final = {"steady": 1, "flaky": 2}
 SETTINGS: Final = {

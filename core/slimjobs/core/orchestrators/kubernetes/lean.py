@@ -3,8 +3,8 @@
 What a package's `__init__` imports is what costs. Here the packages stand in `sys.modules` without having been
 executed, so that importing one of their modules finds the package there and runs that module alone.
 
-Measured in a process that has trio and msgspec: 4.2 MiB and no model, where importing the same names the usual way
-costs 20.5 MiB.
+Measured in a node: 0.9 MiB and no model, where importing the same names the usual way costs 16. A node that has asked
+once keeps 3.0 MiB, most of it the TLS of Python.
 """
 
 from __future__ import annotations

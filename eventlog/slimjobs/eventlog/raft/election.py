@@ -23,12 +23,12 @@ def tick(state: State) -> None:
 
 
 # A timeout guesses that the leader is gone; who knows it owes no loyalty, and need not wait. All learn it at once, so
-# they stand one after the other, half a heartbeat apart: two that stand together may split the vote.
+# they stand one after the other, a heartbeat apart: two that stand together may split the vote.
 def expect_no_leader(state: State) -> None:
     """Stand for election within some heartbeats, unless a leader is heard."""
     successors = sorted(voter for voter in state.membership.voters if voter != state.leader)
     turn = successors.index(state.id) if state.id in successors else len(successors)
-    wait = 1 + turn * state.options.heartbeat_ticks // 2 + state.entropy.below(2)
+    wait = 1 + turn * state.options.heartbeat_ticks + state.entropy.below(2)
     state.election_elapsed = max(state.election_elapsed, state.options.election_ticks)
     state.election_timeout = state.election_elapsed + wait
 

@@ -49,12 +49,15 @@ class _Contents:
             _apply(self.durable, change)
         self.unsynced.clear()
 
-    def crash(self, chance: Random) -> None:
+    def lose(self, chance: Random) -> None:
         for change in self.unsynced:
             for part in _survivors(change, chance):
                 _apply(self.durable, part)
-        self.seen = bytearray(self.durable)
         self.unsynced.clear()
+
+    def crash(self, chance: Random) -> None:
+        self.lose(chance)
+        self.seen = bytearray(self.durable)
 
 
 class _Link(NamedTuple):
@@ -82,6 +85,8 @@ class SimulatedFiles:
         """How many bytes all files may have together; None for no limit."""
         self.steps_to_power_loss: int | None = None
         """After so many more changing operations `PowerLost` is raised, the last of them half done."""
+        self.syncs_to_failure: int | None = None
+        """The last of so many more syncs fails, and so do those after it."""
         self.sync_error: OSError | None = None
         """What every sync raises from now on."""
         self.on_sync: Callable[[], None] = lambda: None
@@ -111,6 +116,12 @@ class SimulatedFiles:
         self.steps_to_power_loss = None
         self._open.clear()
         self._lock = None
+
+    def forget_unsynced(self, chance: Random) -> None:
+        """A sync has failed: what was not synced is seen as before, but it is on the disk in parts at best, and no
+        later sync knows of it, for the operating system takes it for clean."""
+        for contents in self._seen.values():
+            contents.lose(chance)
 
     @property
     def used(self) -> int:
@@ -241,6 +252,10 @@ class SimulatedFiles:
 
     def _before_sync(self) -> None:
         self.on_sync()
+        if self.syncs_to_failure is not None:
+            self.syncs_to_failure -= 1
+            if self.syncs_to_failure <= 0:
+                raise OSError(errno.EIO, "Input/output error")
         if self.sync_error is not None:
             raise self.sync_error
         self._step()

@@ -1,11 +1,12 @@
-"""Power is lost, or the process killed, at any step of any work: nothing reported as durable is lost, votes never
-regress, what comes back is a state the log was really in, and no crash is ever taken for damage.
+"""Power is lost, the process killed, or a sync fails, at any step of any work: nothing reported as durable is lost,
+votes never regress, what comes back is a state the log was really in, and none of it is ever taken for damage.
 
 Four seconds; with `SLIMJOBS_SOAK=1` it is 12,000 seeds and three minutes.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 from random import Random
 
@@ -42,6 +43,7 @@ class Life:
     def live(self) -> None:
         """Open, check, work until the end comes."""
         self.files.steps_to_power_loss = self.chance.choice((None, self.chance.randint(1, 120)))
+        self.files.syncs_to_failure = self.chance.choice((None, None, self.chance.randint(1, 40)))
         try:
             storage = Storage.open(self.files, INCARNATION, OPTIONS)
             self.check(storage)
@@ -51,6 +53,11 @@ class Life:
                 storage.close()
         except PowerLost:
             pass
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            self.files.forget_unsynced(self.chance)
+        self.files.syncs_to_failure = None
         self.files.capacity = None
         self.files.kill() if self.chance.random() < 0.3 else self.files.crash(self.chance)
 
@@ -182,3 +189,49 @@ def test_a_killed_process_leaves_writes_that_are_made_durable_before_they_count(
     assert Storage.open(files, INCARNATION, OPTIONS).last_index == 1
     files.crash(Random(1))
     assert Storage.open(files, INCARNATION, OPTIONS).last_index == 1
+
+
+def test_what_is_read_although_its_sync_had_failed_is_made_durable_before_it_counts() -> None:
+    files = SimulatedFiles()
+    storage = Storage.open(files, INCARNATION, OPTIONS)
+    storage.write_hard_state(state(1))
+    storage.append(None, [entry(1)])
+    forget_after_a_failed_sync(files)
+    assert Storage.open(files, INCARNATION, OPTIONS).last_index == 1
+    files.crash(Random(1))
+    assert Storage.open(files, INCARNATION, OPTIONS).last_index == 1
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_a_vote_whose_second_sync_had_failed_outlives_a_power_loss_in_the_next_one(seed: int) -> None:
+    files = SimulatedFiles()
+    storage = Storage.open(files, INCARNATION, OPTIONS)
+    storage.write_hard_state(state(1, 3))
+    files.syncs_to_failure = 2
+    with pytest.raises(OSError, match="Input/output"):
+        storage.write_hard_state(state(2, 1))
+    forget_after_a_failed_sync(files, Random(seed))
+    storage = Storage.open(files, INCARNATION, OPTIONS)
+    assert storage.hard_state == state(2, 1)
+    files.steps_to_power_loss = 1
+    with pytest.raises(PowerLost):
+        storage.write_hard_state(state(3))
+    files.crash(Random(seed))
+    assert Storage.open(files, INCARNATION, OPTIONS).hard_state in (state(2, 1), state(3))
+
+
+def test_a_full_disk_keeps_no_node_from_starting_after_a_kill() -> None:
+    files = SimulatedFiles()
+    storage = Storage.open(files, INCARNATION, OPTIONS)
+    storage.write_hard_state(state(1))
+    storage.append(None, [entry(1)])
+    files.kill()
+    files.capacity = files.used
+    assert Storage.open(files, INCARNATION, OPTIONS).last_index == 1
+
+
+def forget_after_a_failed_sync(files: SimulatedFiles, chance: Random | None = None) -> None:
+    """The process has ended of it."""
+    files.syncs_to_failure = None
+    files.forget_unsynced(chance or Random(3))
+    files.kill()

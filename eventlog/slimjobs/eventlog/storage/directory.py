@@ -17,7 +17,7 @@ from slimjobs.eventlog.storage.files import LOCK, Files
 from slimjobs.eventlog.storage.identity import IDENTITY, TEMPORARY, Identity, write_identity
 from slimjobs.eventlog.storage.recovery import cut
 from slimjobs.eventlog.storage.segments import segment_names
-from slimjobs.eventlog.storage.slots import HARD_STATE, MARKER, HardStateFile, create_slots
+from slimjobs.eventlog.storage.slots import HARD_STATE, MARKER, HardStateFile, MarkerFile, create_slots
 from slimjobs.eventlog.storage.snapshots import mark_damaged, snapshot_indices
 from slimjobs.eventlog.storage.start import Start
 
@@ -51,9 +51,10 @@ def create_if_missing(files: Files, new_incarnation: str) -> bool:
     return True
 
 
-def settle(files: Files, start: Start, hard_state: HardStateFile) -> None:
+def settle(files: Files, start: Start, hard_state: HardStateFile, marker: MarkerFile) -> None:
     """Leave nothing of the crash behind, now that all was judged: only from here on is anything changed."""
     hard_state.repair()
+    marker.repair()
     for index, _ in start.damaged:
         mark_damaged(files, index)
     for name in files.names():

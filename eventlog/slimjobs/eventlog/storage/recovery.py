@@ -15,6 +15,9 @@ What a crash can leave, and what becomes of it. Only what was written since the 
 - a snapshot that was not renamed: a temporary file, removed. One that was renamed while old segments were not yet
   removed: they are history, until retention takes them.
 - hard state or marker with one slot torn: the other counts (see `slots`).
+- batches that are read, but are not on the disk, and no fdatasync will put them there: one has failed, the process
+  ended of it, and to the operating system they are clean now. What is not proven (below) is therefore written once
+  more, to another file that takes the place of the first: a write over it might tear what is on the disk after all.
 
 Everything else is damage, which no crash leaves and which is never cut: what is missing or unreadable, although it is
 *proven* that it was once durable. Proof is by batch numbers: the marker, or the `synced` of any whole batch found
@@ -29,7 +32,8 @@ from typing import NamedTuple
 from slimjobs.eventlog.storage import batch
 from slimjobs.eventlog.storage.batch import BatchHeader
 from slimjobs.eventlog.storage.errors import Damage
-from slimjobs.eventlog.storage.files import Files
+from slimjobs.eventlog.storage.files import OUT_OF_SPACE, Files
+from slimjobs.eventlog.storage.identity import TEMPORARY
 from slimjobs.eventlog.storage.segments import (
     READ_BYTES,
     FoundBatch,
@@ -60,6 +64,7 @@ class Chain:
         self.number = 0
         self.checksum = batch.NO_CHECKSUM
         self.next_index = 1
+        self.synced = 0
         self._started = False
 
     def refuses(self, header: BatchHeader, starts_segment: bool) -> Problem | None:
@@ -74,18 +79,22 @@ class Chain:
 
     def accept(self, header: BatchHeader) -> None:
         self._started = True
-        self.number, self.checksum = header.number, header.checksum
+        self.number, self.checksum, self.synced = header.number, header.checksum, header.synced
         self.next_index = header.first + header.entries
 
 
 class ScannedLog(NamedTuple):
-    """The good part of the log: up to where its chain got. `torn` is what must be cut before anything is written."""
+    """The good part of the log: up to where its chain got. `torn` is what must be cut before anything is written.
+
+    `proven`: batches up to this number are surely on the disk.
+    """
 
     segments: Segments
     chain: Chain
     torn: TornTail | None
     leftovers: list[str]
     damage: Damage | None
+    proven: int
 
 
 class _BadPlace(NamedTuple):
@@ -111,14 +120,14 @@ def scan_log(files: Files, key: bytes, low: int, proven: int) -> ScannedLog:
     bad = scan.bad_place(leftovers)
     damage = scan.judge(bad, leftovers, proven)
     torn = scan.torn_tail(bad, leftovers) if bad is not None and damage is None else None
-    return ScannedLog(scan.segments, scan.chain, torn, leftovers, damage)
+    return ScannedLog(scan.segments, scan.chain, torn, leftovers, damage, max(proven, scan.chain.synced))
 
 
 def cut(files: Files, scanned: ScannedLog) -> None:
     """Take away what a crash left behind the good part, and make the good part durable.
 
     A process that was killed may have left whole batches that no fdatasync covered yet: they are read, so they count.
-    Interrupted, all this is done again at the next start.
+    Only the last segment can hold such. Interrupted, all this is done again at the next start.
     """
     for name in scanned.leftovers:
         files.remove(name)
@@ -131,7 +140,37 @@ def cut(files: Files, scanned: ScannedLog) -> None:
             files.sync(file)
         finally:
             files.close(file)
+        if scanned.chain.number > scanned.proven:
+            _write_once_more(files, last)
     remove_superseded(files, scanned.segments)
+
+
+# A full disk must not keep a node from starting. Then the segment stays as it is, and batches of it are lost only if a
+# sync had failed and the power goes too.
+def _write_once_more(files: Files, segment: Segment) -> None:
+    """Have all of the segment on the disk, whatever became of the writes that filled it."""
+    name = segment.name + TEMPORARY
+    try:
+        _copy(files, segment, name)
+    except OSError as error:
+        if error.errno not in OUT_OF_SPACE:
+            raise
+        files.remove(name)
+    else:
+        files.rename(name, segment.name)
+        files.sync_names()
+
+
+def _copy(files: Files, segment: Segment, name: str) -> None:
+    source, copy = files.open(segment.name), files.open_writable(name)
+    try:
+        files.allocate(copy, files.size(source))
+        for offset in range(0, segment.size, READ_BYTES):
+            files.write(copy, files.read(source, min(READ_BYTES, segment.size - offset), offset), offset)
+        files.sync(copy)
+    finally:
+        files.close(source)
+        files.close(copy)
 
 
 def remove_superseded(files: Files, segments: Segments) -> None:

@@ -9,6 +9,10 @@ written, then what it should have said was not acknowledged yet; or it rotted, t
 that a crash left behind is repaired when the file is opened. Both unreadable is nothing that a crash leaves.
 
 The marker may be old, that only weakens what it proves: its slots are written in turn, one sync each.
+
+A sync that fails ends the process, and the next one still reads what was written, although it is not on the disk and no
+later sync puts it there. So the slot that was written last is written once more when the file is opened, unless the
+other one cannot be read.
 """
 
 from __future__ import annotations
@@ -62,6 +66,10 @@ class Slots:
     @property
     def differ(self) -> bool:
         return self._slots[0] != self._slots[1]
+
+    @property
+    def both_readable(self) -> bool:
+        return None not in self._slots
 
     def write(self, position: int, slot: Slot) -> None:
         """Make one slot say this, durably."""
@@ -138,10 +146,13 @@ class HardStateFile:
         self._number = newest.number
         self.state = HardState(Term(newest.one), NodeId(newest.two))
 
+    # The second slot is written last; the first one only where the second is still behind.
     def repair(self) -> None:
-        """Have both slots say what counts: a crash, or rot, left one behind."""
-        if self._slots.differ:
-            self._slots.write(self._slots.behind, self._slots.newest)
+        """Have both slots say what counts, durably: a crash, a failed sync, or rot, left one behind."""
+        newest, behind = self._slots.newest, self._slots.behind if self._slots.differ else 1
+        if self._slots.differ and behind == 1 and self._slots.both_readable:
+            self._slots.write(0, newest)
+        self._slots.write(behind, newest)
 
     def write(self, state: HardState) -> None:
         """Make the state durable in both slots (see above why both)."""
@@ -160,6 +171,11 @@ class MarkerFile:
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
         self._written, self.number, self.index = slots.newest
+
+    def repair(self) -> None:
+        """Have what counts durable: a failed sync, or rot, left a slot behind."""
+        behind = self._slots.behind
+        self._slots.write(1 - behind if self._slots.both_readable else behind, self._slots.newest)
 
     def write(self, number: int, index: int) -> None:
         self._written += 1

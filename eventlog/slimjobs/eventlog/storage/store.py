@@ -131,7 +131,7 @@ class Storage:
             undo.callback(marker.close)
             start = find_start(files, key, marker.number)
             check_terms(files, key, start.scanned, hard_state.state)
-            settle(files, start, hard_state)
+            settle(files, start, hard_state, marker)
             storage = cls(files, key, start, hard_state, marker, origin._replace(created=created))
             undo.pop_all()
         return storage

@@ -50,6 +50,10 @@ class DiskChaos(Chaos):
         self.disk_of(host).files.capacity = None
         self.disk_of(host).syncs_well()
 
+    def strangers(self) -> list[Host]:
+        """Nobody: no node is removed by command here."""
+        return []
+
     def _trigger(self) -> Trigger:
         trigger = super()._trigger()
         if self.random.random() >= self.big_share:

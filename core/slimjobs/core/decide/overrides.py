@@ -59,7 +59,7 @@ def check(
     With `image_required` (Kubernetes) a run needs an image even where the definition has a command to run.
     """
     invalid: list[Violation] = []
-    if overrides.image or not definition.image:
+    if overrides.image or not (definition.image or (definition.command and not image_required)):
         invalid += _of_image(definition, overrides.image or "", pointer, image_required)
     if overrides.resources is not None:
         invalid += _of_resources(definition, overrides, f"{pointer}/Resources")

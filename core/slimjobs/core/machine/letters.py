@@ -12,7 +12,7 @@ import msgspec
 from slimjobs.core.decide.commands import Command, DeleteRun, Result, Trigger
 from slimjobs.core.decide.refusals import Refusal
 from slimjobs.core.machine.queries import ListRuns, Query, ShowRun, View
-from slimjobs.eventlog.events.names import job_name
+from slimjobs.eventlog.events.names import is_job_name
 from slimjobs.eventlog.events.runs import RUN_ID_BYTES, RunId
 from slimjobs.eventlog.raft.messages import Message
 from slimjobs.eventlog.raft.types import Index, NodeId, Term
@@ -103,8 +103,10 @@ LONGEST_LIST: Final = 1_000
 def malformed(said: Command | Query) -> str:
     """What nobody who goes by the rules can ask for, in words; empty if it is well formed."""
     match said:
-        case Trigger(runs=runs) if not all(_names_a_run(each.job, each.run) for each in runs):
-            return "a trigger of what is no job, or with what is no id"
+        case Trigger(runs=runs):
+            for each in runs:
+                if not _names_a_run(each.job, each.run):
+                    return "a trigger of what is no job, or with what is no id"
         case DeleteRun(job=job, run=run) | ShowRun(job=job, run=run) if not _names_a_run(job, run):
             return "a request about what can be no run"
         case ShowRun(wait_seconds=seconds) if not 0 <= seconds <= LONGEST_WAIT_SECONDS:
@@ -115,7 +117,7 @@ def malformed(said: Command | Query) -> str:
 
 
 def _names_a_run(job: str, run: RunId) -> bool:
-    return job_name(job) == job and len(run) == RUN_ID_BYTES
+    return len(run) == RUN_ID_BYTES and is_job_name(job)
 
 
 encode_letter: Final = msgspec.msgpack.Encoder().encode

@@ -20,3 +20,8 @@ def job_name(text: str) -> str | None:
     # Only ASCII may be folded: `str.lower` makes 'k' of the Kelvin sign, which would be a name by accident.
     name = text.lower() if text.isascii() else ""
     return name if _JOB_NAME.fullmatch(name) else None
+
+
+def is_job_name(text: str) -> bool:
+    """Whether this is a name as it stands, lower-cased already."""
+    return _JOB_NAME.fullmatch(text) is not None

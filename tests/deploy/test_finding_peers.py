@@ -147,7 +147,7 @@ def test_a_node_that_is_stopped_while_it_asks_ends_and_has_started_nothing(api: 
     with pod("slimjobs-0", tmp_path / "data", api.service_account, api.environment) as node:
         until(lambda: bool(node.said("the StatefulSet is asked for again")), "it has asked")
         node.signal(signal.SIGTERM)
-        assert node.exit_code(5) == 0
+        assert node.exit_code(20) == 0
     assert not (tmp_path / "data").exists()
 
 

@@ -168,5 +168,5 @@ def test_a_pod_that_may_not_ask_never_starts_alone(namespace: Namespace, tmp_pat
     with pod("slimjobs-0", tmp_path / "data", namespace.files, namespace.environment) as node:
         until(lambda: bool(node.said("the StatefulSet is asked for again")), "it has asked")
         node.signal(signal.SIGTERM)
-        assert node.exit_code(5) == 0
+        assert node.exit_code(20) == 0
     assert not (tmp_path / "data").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 import structlog.testing
@@ -16,13 +17,13 @@ from tests.core.orchestrators.kubernetes.api_server import (
     SILENCE,
     ApiServer,
     Asked,
+    Certificate,
     Said,
     api,
     no_such,
     refused,
     stateful_set,
 )
-from tests.eventlog.transport.certificates import Authority
 
 __all__ = ["api"]
 
@@ -115,9 +116,8 @@ async def test_nobody_listens(api: ApiServer) -> None:
         assert "Connection refused" in await why(api, KUBERNETES_SERVICE_PORT=str(port))
 
 
-async def test_a_server_of_another_authority_is_not_told_the_token(api: ApiServer) -> None:
-    with Authority.temporary() as other:
-        (api.service_account / "ca.crt").write_bytes(other.files("localhost").authority.read_bytes())
+async def test_a_server_of_another_authority_is_not_told_the_token(api: ApiServer, tmp_path: Path) -> None:
+    (api.service_account / "ca.crt").write_bytes(Certificate.made(tmp_path).file.read_bytes())
     assert "CERTIFICATE_VERIFY_FAILED" in await why(api)
     assert api.asked == []
 

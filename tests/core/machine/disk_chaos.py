@@ -39,6 +39,7 @@ class DiskChaos(Chaos):
     def __init__(self, world: StoredWorld) -> None:
         self.stored = world
         super().__init__(world, DISK_FAULTS)
+        self.load_ns = max(self.load_ns, 50 * MILLISECOND)
         self.big_share = self.random.choice([0.0, 0.1, 0.4])
 
     def disk_of(self, host: Host) -> StoredDisk:

@@ -6,10 +6,11 @@ First each fault in a story of its own, then all of them by chance: some thirty 
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import count
 
 import msgspec
@@ -54,9 +55,16 @@ TOLD_LINES = 60
 SELDOM = MachineSettings()
 
 
-def three_nodes(settings: MachineSettings = SELDOM) -> StoredWorld:
+@pytest.fixture(autouse=True)
+def worlds_are_let_go_of() -> Iterator[None]:
+    """A world is one great cycle with megabytes of files in few objects, too few to have them collected soon."""
+    yield
+    gc.collect()
+
+
+def three_nodes(settings: MachineSettings = SELDOM, seed: int = 0) -> StoredWorld:
     """A cluster in peace; every node has these settings, under its own name."""
-    world = StoredWorld(NAMES, dict(DEFINITIONS))
+    world = StoredWorld(NAMES, dict(DEFINITIONS), seed)
     for host in world.hosts.values():
         own = host.settings
         host.settings = msgspec.structs.replace(settings, name=own.name, peers=own.peers, version=own.version)
@@ -102,8 +110,9 @@ def test_a_leader_whose_sync_fails_is_gone_at_once_and_comes_back_with_what_is_d
     come_to_rest(world, 1, 2)
 
 
-def test_what_a_node_read_after_a_failed_sync_outlives_the_next_power_loss() -> None:
-    world = three_nodes()
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_what_a_node_read_after_a_failed_sync_outlives_the_next_power_loss(seed: int) -> None:
+    world = three_nodes(seed=seed)
     leader, (one, other) = the_leader(world), followers(world)
     world.disk_of(one.name).fail_sync()
     world.crash(other.name)
@@ -148,7 +157,7 @@ def test_a_follower_whose_disk_stalls_holds_up_nobody() -> None:
 # Power loss and kill ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("operations", range(8))
+@pytest.mark.parametrize("operations", range(4))
 def test_the_power_of_all_goes_in_the_middle_of_a_batch_and_what_was_acknowledged_is_there(operations: int) -> None:
     world = three_nodes()
     accept(world, the_leader(world), 1, 2, 3)
@@ -161,7 +170,7 @@ def test_the_power_of_all_goes_in_the_middle_of_a_batch_and_what_was_acknowledge
     come_to_rest(world, 1, 2, 3)
 
 
-@pytest.mark.parametrize("operations", range(8))
+@pytest.mark.parametrize("operations", range(0, 12, 3))
 def test_all_are_killed_and_power_goes_while_they_start(operations: int) -> None:
     world = three_nodes()
     accept(world, the_leader(world), 1, 2, 3)
@@ -342,9 +351,8 @@ def test_promises_are_kept_whatever_disks_do(seed: int) -> None:
     tell_the_story(seed)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_a_seed_tells_the_same_story_whatever_the_hashes(seed: int) -> None:
-    told = f"from {__name__} import tell_the_story; print(tell_the_story({seed}).world.trace)"
+def test_a_seed_tells_the_same_story_whatever_the_hashes() -> None:
+    told = f"from {__name__} import tell_the_story; print(tell_the_story(1).world.trace)"
     traces = set()
     for hashes in ("1", "2"):
         environment = {**os.environ, "PYTHONHASHSEED": hashes, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

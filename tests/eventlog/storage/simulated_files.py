@@ -96,7 +96,7 @@ class SimulatedFiles:
         self._durable: Names = {}
         self._unsynced: list[_Link | _Unlink | _Rename] = []
         self._open: dict[int, _Contents] = {}
-        self._handles = 0
+        self._handles = self._last_of_the_dead = 0
         self._lock: int | None = None
 
     # What the world does to a disk.
@@ -115,6 +115,7 @@ class SimulatedFiles:
         """The process ends; the operating system still has everything that was written."""
         self.steps_to_power_loss = None
         self._open.clear()
+        self._last_of_the_dead = self._handles
         self._lock = None
 
     def forget_unsynced(self, chance: Random) -> None:
@@ -191,7 +192,8 @@ class SimulatedFiles:
         return self._opened(self._seen[name])
 
     def close(self, file: int) -> None:
-        del self._open[file]
+        if file > self._last_of_the_dead:
+            del self._open[file]
 
     def size(self, file: int) -> int:
         return len(self._open[file].seen)

@@ -49,8 +49,8 @@ cannot be read stops the start with one line that says what it takes.
 NOT_HEEDED: Final = """\
 ## Not heeded yet
 
-This version is one node that runs processes. These are read and checked, and that is all; of those above, Kubernetes
-and more than one peer are refused at the start, and a lone node needs no election.
+This version runs processes. These are read and checked, and that is all; of those above, Kubernetes is refused at the
+start, and a lone node needs no election.
 """
 
 

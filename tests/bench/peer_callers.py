@@ -46,7 +46,7 @@ PAUSE_SECONDS: Final = 0.005
 def _record(argument: str) -> bytes:
     """The payload that the record of one trigger with this argument has."""
     event = RunEnqueued(RunId(bytes(10)), JOB, 2, Overrides(args=(argument,)))
-    return encode_record(Record(1 << 40, "internal", (event,)))
+    return encode_record(Record(1 << 40, "external", (event,)))
 
 
 PADDING: Final = "x" * (PAYLOAD_BYTES - len(_record("x" * 32)) + 32)
@@ -63,7 +63,7 @@ class Guest:
         greeting = Greeting(PROTOCOL, "", "callers", self.node, False, True, 1, "1")
         peers = [PeerAddress(f"node-{number}", HOST, port) for number, port in enumerate(ports)]
         self.transport: Transport[Letter] = Transport(
-            "callers", peers, lambda: greeting, lambda _: "", Letters(), self._take
+            "callers", peers, lambda: greeting, lambda _: "", Letters(trusted=False), self._take
         )
         self._callers = callers
         self._timeout_ns = int(timeout_seconds * 1e9)
@@ -92,7 +92,7 @@ class Guest:
         self._begun_ns[caller] = time.time_ns()
         requested = Requested(RunId(secrets.token_bytes(10)), JOB, self._overrides)
         to = nodes[self._node[caller]]
-        return Forwarded(self.node, to, self._token[caller], Trigger((requested,), True), "internal")
+        return Forwarded(self.node, to, self._token[caller], Trigger((requested,), False), "external")
 
     async def _take(self, told: Sequence[Letter | PeerMet | PeerLost]) -> None:
         letters: list[Letter] = []

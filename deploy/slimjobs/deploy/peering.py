@@ -9,7 +9,7 @@ import trio
 
 from slimjobs.core.configuration.setting_kinds import Peer
 from slimjobs.core.configuration.settings import Settings
-from slimjobs.core.machine.letters import Forwarded, Letter, Withdrawn, decode_letter, encode_letter, malformed
+from slimjobs.core.machine.letters import Forwarded, Letter, Withdrawn, decode_letter, encode_letter, malformed, may_ask
 from slimjobs.core.node.program import Node
 from slimjobs.eventlog.raft import NodeId
 from slimjobs.eventlog.transport.greeting import Greeting
@@ -20,12 +20,11 @@ from slimjobs.eventlog.transport.transport import Transport
 RAFT_PORT: Final = 3262
 
 
-OF_GUESTS: Final = Forwarded | Withdrawn
-"""Who is no member asks, and has no say."""
-
-
 class Letters:
-    """The machine's letters, as the transport carries them."""
+    """The machine's letters, as the transport carries them. `trusted`: certificates say who everybody is."""
+
+    def __init__(self, trusted: bool) -> None:
+        self._trusted = trusted
 
     def encode(self, letter: Letter) -> bytes:
         """As one MessagePack value."""
@@ -36,11 +35,16 @@ class Letters:
         letter: Letter = decode_letter(body)
         if letter.sender != sender.node:
             raise ValueError(f"a letter of node {letter.sender:x}, sent by {sender.name} as node {sender.node:x}")
-        if sender.guest and not isinstance(letter, OF_GUESTS):
-            raise ValueError(f"guests send no {type(letter).__name__}")
-        if isinstance(letter, Forwarded) and (wrong := malformed(letter.said)):
+        if wrong := malformed(letter):
             raise ValueError(wrong)
+        if sender.guest and not self._may_come_from_a_guest(letter):
+            raise ValueError(f"guests may not send this {type(letter).__name__}")
         return letter
+
+    def _may_come_from_a_guest(self, letter: Letter) -> bool:
+        if isinstance(letter, Forwarded):
+            return may_ask(letter.said, self._trusted)
+        return isinstance(letter, Withdrawn)
 
     def to(self, letter: Letter) -> NodeId:
         """Its addressee."""
@@ -77,8 +81,15 @@ def _is_loopback(host: str) -> bool:
 def transport(node: Node, settings: Settings) -> Transport[Letter]:
     """The way between this node and its peers, both ways. Raises `TlsUnusable`."""
     peers = [PeerAddress(peer.name, peer.host, peer.port) for peer in settings.peers]
+    tls = tls_files(settings)
     way = Transport(
-        settings.node_name, peers, lambda: node.greeting, node.objection, Letters(), node.deliver, tls_files(settings)
+        settings.node_name,
+        peers,
+        lambda: node.greeting,
+        node.objection,
+        Letters(trusted=tls is not None),
+        node.deliver,
+        tls,
     )
     node.post = way.send
     return way

@@ -42,7 +42,7 @@ def recover_cluster(settings: Settings, *, yes: bool, as_json: bool) -> None:
     if as_json:
         click.echo(msgspec.json.encode(done).decode())
         return
-    click.echo(f"{settings.directory} is now the cluster {done.cluster}, with {settings.node_name} as its only node.")
+    click.echo(f"{settings.directory} is now the cluster {done.cluster}, with {done.name} as its only node.")
     click.echo(f"It was part of {done.before}. Its log ends at index {done.index}.")
     click.echo(f"{done.queued} runs are queued; {done.failed} that had started have failed, with ClusterRecovered.")
     click.echo("Start it with SlimData__Peers as before: the others join it when their directories are empty.")

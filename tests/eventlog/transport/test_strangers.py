@@ -98,15 +98,28 @@ async def test_who_does_not_introduce_itself_in_time_is_closed_however_it_dawdle
     assert warnings(caplog) == ["a connection from 127.0.0.1 was closed: no greeting within 0.2 s"]
 
 
-async def test_connections_that_have_not_introduced_themselves_are_bounded() -> None:
+async def test_those_that_have_said_nothing_for_longest_make_room() -> None:
     here = await place("a")
     a = Talker("a", 1, [], limits=Limits(handshakes=3))
     with trio.fail_after(5):
         async with running((a, here.listeners)):
-            silent = [await trio.open_tcp_stream(here.address.host, here.address.port) for _ in range(3)]
-            assert await answer_of(here.address, b"") == b""
+            silent = [await trio.open_tcp_stream(here.address.host, here.address.port) for _ in range(6)]
+            for stream in silent[:3]:
+                assert await ending_of(stream) == b""
+            for stream in silent[3:]:
+                with trio.move_on_after(0.1) as waited:
+                    await stream.receive_some()
+                assert waited.cancelled_caught, "there is room for three, and these are the latest"
             for stream in silent:
                 await stream.aclose()
+
+
+async def ending_of(stream: trio.SocketStream) -> bytes:
+    """What comes until the other side ends it, however it does."""
+    try:
+        return bytes(await stream.receive_some())
+    except trio.BrokenResourceError:
+        return b""
 
 
 async def test_another_cluster_is_refused_with_the_reason_told_once_on_both_sides(

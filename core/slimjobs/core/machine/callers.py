@@ -126,6 +126,15 @@ class Callers:
                 return
             self.waiting.take()
 
+    def serve_questions(self, dependencies_seen: Collection[str], now: Now) -> None:
+        """Answer who only wants to know; the others wait for more of the cluster to be there."""
+        for request in self.waiting.take_all():
+            said = request.said
+            if isinstance(said, Asked):
+                self._read(request, said.query, dependencies_seen, now, stale=said.stale)
+            else:
+                self.waiting.append(request)
+
     def _decide(self, request: Request, called: Called, dependencies_seen: Collection[str], now: Now) -> bool:
         """Decide a command; False if it has to wait for the disk."""
         command = called.command

@@ -28,11 +28,15 @@ _READ_HERE = ListRuns | ShowStatus
 
 
 class _Passed(msgspec.Struct, frozen=True):
-    """A request that its leader may know. `request` is as it was before; `until_ns` has what it waits for added."""
+    """A request that its leader may know. `request` is as it was before; `until_ns` has what it waits for added.
+
+    At `again_ns` it is passed on once more; one that waits for a change is not, for it is no sign that nothing comes.
+    """
 
     request: Request
     leader: NodeId
     until_ns: int
+    again_ns: int
 
 
 class _Reading(msgspec.Struct):
@@ -65,10 +69,9 @@ class Forwarding:
         self._again_ns = int(settings.patience_seconds * 500_000_000)
         self._heartbeat_ns = settings.election_milliseconds * 100_000
         # What was passed on in a former life may still be answered: a letter's number says which life it is of.
-        self._last_number = Entropy(seed).draw() >> 2
+        self._last_number = Entropy(seed).draw() >> 3
         self._passed: dict[int, _Passed] = {}
         self._numbers: dict[Token, int] = {}
-        self._ask_again_ns = 0
         self._reading: dict[int, _Reading] = {}
         self._last_read = 0
         self._leader = NOBODY
@@ -86,8 +89,7 @@ class Forwarding:
         if waiting:
             for request in list(self._left_waiting(waiting.take_all(), leader, now)):
                 waiting.append(request)
-        if self._passed and now.monotonic_ns >= self._ask_again_ns:
-            self._repeat(now)
+        self._repeat(now)
 
     def _leader_reached(self, now: Now) -> NodeId:
         leader = self._raft.leader
@@ -128,10 +130,14 @@ class Forwarding:
 
     def _pass_on(self, request: Request, leader: NodeId, now: Now) -> None:
         waits_ns = int(request.wish.wait_seconds * 1e9) if isinstance(request.wish, ShowRun) else 0
-        self._ask_again_ns = self._ask_again_ns if self._passed else now.monotonic_ns + self._again_ns
         self._last_number += 1
         self._numbers[request.token] = self._last_number
-        self._passed[self._last_number] = _Passed(request, leader, request.until_ns + waits_ns)
+        self._passed[self._last_number] = _Passed(
+            request,
+            leader,
+            request.until_ns + waits_ns,
+            again_ns=request.until_ns + waits_ns if waits_ns else now.monotonic_ns + self._again_ns,
+        )
         self._send(self._last_number, request, leader)
 
     def _send(self, number: int, request: Request, leader: NodeId) -> None:
@@ -141,10 +147,11 @@ class Forwarding:
     # Letters may be lost. What is passed on once more has another number, and only the answer to that one counts: the
     # leader may refuse the first copy and do the second, for it takes them in their order.
     def _repeat(self, now: Now) -> None:
-        passed, self._passed = self._passed, {}
-        for each in passed.values():
-            self._outbox.letters.append(Withdrawn(self._outbox.node, each.leader, self._numbers[each.request.token]))
-            self._pass_on(self._asked_again(each), each.leader, now)
+        for number, passed in list(self._passed.items()):
+            if passed.again_ns <= now.monotonic_ns < passed.until_ns:
+                del self._passed[number]
+                self._outbox.letters.append(Withdrawn(self._outbox.node, passed.leader, number))
+                self._pass_on(self._asked_again(passed), passed.leader, now)
 
     def recall(self) -> None:
         """Nobody is asked any more: all wait here again. What comes for an old number is of no interest then."""
@@ -242,9 +249,7 @@ class Forwarding:
 
     def deadlines(self) -> Iterator[int]:
         """When somebody's patience is over, or something is to be asked again."""
-        yield from (passed.until_ns for passed in self._passed.values())
-        if self._passed:
-            yield self._ask_again_ns
+        yield from (min(passed.until_ns, passed.again_ns) for passed in self._passed.values())
         for reading in self._reading.values():
             yield from (request.until_ns for request in reading.requests)
             if not reading.index:

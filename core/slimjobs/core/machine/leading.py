@@ -120,6 +120,8 @@ class Leading:
             self._settle(now)
         if self._members.has_majority:
             self._callers.serve(self._dependencies_seen, now)
+        else:
+            self._callers.serve_questions(self._dependencies_seen, now)
         self._supervising.look(self._dependencies_seen, now)
         self._append(expire_due(self._journal.state, now.wall_ms), "time", now)
         self._tend_members(now)

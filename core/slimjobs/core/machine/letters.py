@@ -11,10 +11,10 @@ import msgspec
 
 from slimjobs.core.decide.commands import Command, DeleteRun, Result, Trigger
 from slimjobs.core.decide.refusals import Refusal
-from slimjobs.core.machine.queries import ListRuns, Query, ShowRun, View
-from slimjobs.eventlog.events.names import is_job_name
+from slimjobs.core.machine.queries import Query, ShowRun, View
+from slimjobs.eventlog.events.names import job_name
 from slimjobs.eventlog.events.runs import RUN_ID_BYTES, RunId
-from slimjobs.eventlog.raft.messages import Message
+from slimjobs.eventlog.raft.messages import Append, Message
 from slimjobs.eventlog.raft.types import Index, NodeId, Term
 
 
@@ -96,28 +96,53 @@ class Report(msgspec.Struct, frozen=True, array_like=True, tag=38):
 Letter = Message | Forwarded | Answered | NotLeading | Withdrawn | PieceWanted | Piece | Report
 
 LONGEST_WAIT_SECONDS: Final = 60.0
-LONGEST_LIST: Final = 1_000
+LARGEST: Final = 1 << 62
+"""Terms, indices and ids are below this, so that whatever is made of them can be written."""
+
+
+def malformed(letter: Letter) -> str:
+    """What no node ever sends, in words; empty if it is well formed."""
+    numbers = [value for name in letter.__struct_fields__ if type(value := getattr(letter, name)) is int]
+    if not all(0 <= number < LARGEST for number in numbers):
+        return "a number that is none of ours"
+    if isinstance(letter, Append) and letter.entries:
+        first, last = letter.entries[0], letter.entries[-1]
+        if first.index != letter.prev_index + 1 or last.index != letter.prev_index + len(letter.entries):
+            return "entries that do not follow each other"
+        if not 0 <= first.term <= last.term <= letter.term:
+            return "entries of terms that cannot be"
+    if isinstance(letter, Forwarded):
+        return malformed_wish(letter.said)
+    return ""
 
 
 # REST checks what it reads; who speaks to the port of the peers may be anybody where there is no TLS.
-def malformed(said: Command | Query) -> str:
-    """What nobody who goes by the rules can ask for, in words; empty if it is well formed."""
+def malformed_wish(said: Command | Query) -> str:
+    """What nobody who goes by the rules can ask for."""
     match said:
-        case Trigger(runs=runs):
-            for each in runs:
-                if not _names_a_run(each.job, each.run):
-                    return "a trigger of what is no job, or with what is no id"
+        case Trigger(runs=runs) if not all(_names_a_run(each.job, each.run) for each in runs):
+            return "a trigger of what is no job, or with what is no id"
+        case Trigger(runs=runs) if len({each.run for each in runs}) < len(runs):
+            return "a trigger with an id that it gives twice"
         case DeleteRun(job=job, run=run) | ShowRun(job=job, run=run) if not _names_a_run(job, run):
             return "a request about what can be no run"
         case ShowRun(wait_seconds=seconds) if not 0 <= seconds <= LONGEST_WAIT_SECONDS:
             return f"a question that waits for {seconds} s"
-        case ListRuns(limit=limit) if not 0 < limit <= LONGEST_LIST:
-            return f"a list of {limit} runs"
     return ""
 
 
 def _names_a_run(job: str, run: RunId) -> bool:
-    return len(run) == RUN_ID_BYTES and is_job_name(job)
+    return job_name(job) == job and len(run) == RUN_ID_BYTES
+
+
+# A guest is an external caller, unless its certificate says that it is one of us.
+def may_ask(said: Command | Query, trusted: bool) -> bool:
+    """Whether a guest may ask for this: for runs, one by one, and nothing that is for members or operators."""
+    if not isinstance(said, Trigger | DeleteRun | ShowRun):
+        return False
+    if isinstance(said, Trigger) and any(each.overrides.environments for each in said.runs):
+        return False
+    return trusted or not said.internal
 
 
 encode_letter: Final = msgspec.msgpack.Encoder().encode

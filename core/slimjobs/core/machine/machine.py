@@ -87,11 +87,18 @@ TICKS_AT_ONCE: Final = 2 * TICKS.heartbeat_ticks
 class Machine:
     """A node. `founding_id` becomes the cluster's id if this node founds one; `room` is the disk's at the start.
 
-    `blank`: the directory holds nothing, nor ever did, as far as it can tell.
+    `blank`: the directory holds nothing, nor ever did, as far as it can tell. `cluster`: whose log it holds.
     """
 
     def __init__(
-        self, start: Start, state: State, room: int, founding_id: str, settings: MachineSettings, blank: bool
+        self,
+        start: Start,
+        state: State,
+        room: int,
+        founding_id: str,
+        settings: MachineSettings,
+        blank: bool,
+        cluster: str = "",
     ) -> None:
         self._settings = settings
         self._tick_ns = settings.election_milliseconds * 1_000_000 // TICKS.election_ticks
@@ -100,7 +107,7 @@ class Machine:
         self._journal = Journal(state, self._raft, room)
         self._supervisor = Supervisor(desired_of(state))
         self._reports = Reports(self._raft, self._outbox, settings)
-        self._members = Members(self._raft, self._journal, self._reports, blank, settings)
+        self._members = Members(self._raft, self._journal, self._reports, blank, cluster, settings)
         self._callers = Callers(self._journal, self._supervisor, self._members, self._outbox, settings)
         self._forwarding = Forwarding(
             self._raft, self._journal, self._members, self._callers, self._outbox, settings, start.seed
@@ -193,6 +200,8 @@ class Machine:
         elif self._raft.role is not Role.LEADER:
             self._follow()
             self._touched.clear()
+        else:
+            self._forwarding.look(now)  # it leads, but may not write: whoever asks it as it is can be told
         self._turn_consensus()
         self._callers.settle_deletions(now)
         self._callers.refuse_impatient(now)

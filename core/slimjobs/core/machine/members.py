@@ -37,14 +37,16 @@ NOBODY: Final = NodeId(0)
 class Members:
     """The members as the log names them, the peers as they are met, and what is to be done about the difference."""
 
-    def __init__(self, raft: Raft, journal: Journal, reports: Reports, blank: bool, settings: MachineSettings) -> None:
+    def __init__(
+        self, raft: Raft, journal: Journal, reports: Reports, blank: bool, cluster: str, settings: MachineSettings
+    ) -> None:
         self._raft = raft
         self._journal = journal
         self._reports = reports
         self._blank = blank
         self._settings = settings
         self._met: dict[str, Greeting] = {}
-        self._cluster = ""
+        self._cluster = cluster
         self.successor = NOBODY
 
     # Peers ----------------------------------------------------------------------------------------------------------
@@ -66,19 +68,37 @@ class Members:
     @property
     def greeting(self) -> Greeting:
         """How this node introduces itself."""
-        self._cluster = self._journal.state.cluster or self._cluster
-        raft = self._raft
-        empty = self._blank and not raft.last_index and raft.term <= FOUNDING_TERM and raft.vote == NOBODY
-        settings, node = self._settings, self._raft.id
+        raft, settings = self._raft, self._settings
+        has_log = bool(raft.last_index)
+        empty = self._blank and not has_log and raft.term <= FOUNDING_TERM and raft.vote == NOBODY
         return Greeting(
-            PROTOCOL, self._cluster, settings.name, node, empty, False, settings.event_level, settings.version
+            PROTOCOL,
+            self.cluster,
+            settings.name,
+            raft.id,
+            empty=empty,
+            guest=False,
+            level=settings.event_level,
+            version=settings.version,
+            has_log=has_log,
         )
+
+    # What the log says last counts, and that may be more than is known to be committed.
+    @property
+    def cluster(self) -> str:
+        """The cluster that this node belongs to; empty for none yet."""
+        founded = self._journal.state.cluster
+        if founded and self._raft.log.term_at(self._raft.commit) == self._raft.term:
+            self._cluster = founded
+        return self._cluster or founded
 
     def objection(self, greeting: Greeting) -> str:
         """Why this node will not talk to that one; empty if it will."""
-        own = self.greeting.cluster
+        own = self.cluster
         if own and greeting.cluster and own != greeting.cluster:
             return f"it belongs to another cluster, {greeting.cluster}; this one is {own}"
+        if greeting.node in self._journal.state.former_members:
+            return "it was removed from this cluster; it can join again with an empty directory"
         if not greeting.guest and greeting.name not in self._settings.configured:
             return f"'{greeting.name}' is none of the names in SlimData__Peers"
         return ""
@@ -117,7 +137,8 @@ class Members:
         members, former = self._journal.state.members, self._journal.state.former_members
         for greeting in (self.greeting, *self._met.values()):
             bearer = members.get(greeting.name, NOBODY)
-            belongs = greeting.node in members.values() or not (greeting.cluster or greeting.node in former)
+            is_new = not (greeting.cluster or greeting.has_log or greeting.node in former)
+            belongs = greeting.node in members.values() or is_new
             if bearer != greeting.node and belongs and self._is_silent(bearer):
                 yield MemberNamed(greeting.name, greeting.node)
         for name, node in members.items():

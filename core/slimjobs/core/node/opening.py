@@ -14,6 +14,7 @@ import trio
 from slimjobs.core.machine.machine import Machine
 from slimjobs.core.machine.settings import MachineSettings
 from slimjobs.core.node.program import NodeDisk
+from slimjobs.eventlog.events.record import founded_by
 from slimjobs.eventlog.raft import EntryKind, Index, Membership, NodeId, Start, Term, decode_membership
 from slimjobs.eventlog.storage.disk import DiskThread
 from slimjobs.eventlog.storage.errors import StorageError
@@ -87,7 +88,8 @@ def _open(files: Files, options: StorageOptions, settings: MachineSettings, one_
     _tell(storage.report, storage.last_index)
     state = restore(storage.snapshot_frames())
     start = start_of(storage, secrets.randbits(64))
-    machine = Machine(start, state, storage.room, secrets.token_hex(8), settings, storage.blank)
+    cluster = cluster_in_log(storage) or state.cluster
+    machine = Machine(start, state, storage.room, secrets.token_hex(8), settings, storage.blank, cluster)
     return Opened(storage, machine)
 
 
@@ -130,6 +132,15 @@ def start_of(storage: Storage, seed: int) -> Start:
         configurations=scanned.configurations,
         commit=snapshot.index if snapshot is not None else Index(0),
     )
+
+
+# Until it hears a leader, a node does not know which of its entries are committed; but whose they are it has to say to
+# whoever it meets, or it would be taken for one that holds nothing.
+def cluster_in_log(storage: Storage) -> str:
+    """The cluster that was founded last in the log, committed or not; empty if it says of none."""
+    records = (entry for entry in storage.entries(storage.first_index) if entry.kind is EntryKind.RECORD)
+    founded = [cluster for entry in records if (cluster := founded_by(entry.payload)) is not None]
+    return founded[-1] if founded else ""
 
 
 def node_id(incarnation: str) -> NodeId:

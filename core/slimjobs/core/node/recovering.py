@@ -26,9 +26,10 @@ class NothingToRecover(Exception):
 
 
 class Recovered(msgspec.Struct, frozen=True):
-    """The new cluster, the one it comes from, how far its log reaches, and what became of the runs."""
+    """The new cluster and its node, the cluster of before, how far the log reaches, and what became of the runs."""
 
     cluster: str
+    name: str
     before: str
     index: Index
     queued: int
@@ -36,7 +37,7 @@ class Recovered(msgspec.Struct, frozen=True):
 
 
 def recover_directory(files: Files, options: StorageOptions, name: str) -> Recovered:
-    """Make the node of this directory, under this name, the only member of a new cluster.
+    """Make the node of this directory the only member of a new cluster, under its name in the log, else under this.
 
     Raises `NothingToRecover`, and what opening raises: `DirectoryTaken`, `NewerFormat`, `Damage`, `BrokenLog`.
     """
@@ -56,6 +57,7 @@ def _recover(storage: Storage, name: str) -> Recovered:
     if not state.cluster:
         raise NothingToRecover("this directory holds no cluster; a node that starts with it joins or founds one")
     before, cluster, node = state.cluster, secrets.token_hex(8), node_id(storage.incarnation)
+    name = next((known for known, member in state.members.items() if member == node), name)
     term = Term(max(storage.hard_state.term, last_term) + 1)
     record = Record(max(state.at, time.time_ns() // 1_000_000), "recover", recover(state, cluster, name, node))
     first = storage.last_index + 1
@@ -68,7 +70,7 @@ def _recover(storage: Storage, name: str) -> Recovered:
             Entry(Index(first + 1), term, EntryKind.RECORD, encode_record(record)),
         ],
     )
-    return Recovered(cluster, before, Index(first + 1), len(state.queued), failed)
+    return Recovered(cluster, name, before, Index(first + 1), len(state.queued), failed)
 
 
 def _folded(storage: Storage) -> tuple[State, Term]:

@@ -104,6 +104,24 @@ def decode_record(payload: bytes) -> Record:
         raise UnreadableRecord(str(error)) from error
 
 
+_cause_decoder = msgspec.msgpack.Decoder(tuple[int, str, msgspec.Raw])
+
+FOUNDING_CAUSES = frozenset({"founding", "recover"})
+"""The causes of records in which a cluster is founded; no other record has them."""
+
+
+def founded_by(payload: bytes) -> str | None:
+    """The cluster that this record founds; None if it founds none. Raises `UnreadableRecord`."""
+    try:
+        _, cause, _ = _cause_decoder.decode(payload)
+    except msgspec.MsgspecError as error:
+        raise UnreadableRecord(str(error)) from error
+    if cause not in FOUNDING_CAUSES:
+        return None
+    events = decode_record(payload).events
+    return next((event.cluster for event in events if isinstance(event, ClusterFounded)), None)
+
+
 def extend_chain(chain: bytes, payload: bytes) -> bytes:
     """The chain of hashes after one more record: whoever has it has every record before it (design §2)."""
     return hashlib.blake2b(chain + payload, digest_size=32).digest()

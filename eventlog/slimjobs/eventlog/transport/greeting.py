@@ -14,7 +14,8 @@ PROTOCOL: Final = 1
 class Greeting(msgspec.Struct, frozen=True, array_like=True):
     """A node introduces itself. Fields are only ever appended, with defaults.
 
-    `cluster` is empty while it belongs to none. `empty`: its directory holds nothing, nor anything set aside. `guest`:
+    `cluster` is empty while it belongs to none. `empty`: its directory holds nothing, nor anything set aside.
+    `has_log`: it holds entries, and so belongs somewhere. `guest`:
     it is no peer, only asks for things and is answered on its own connection. `level` is the highest event level that
     it understands.
     """
@@ -27,6 +28,7 @@ class Greeting(msgspec.Struct, frozen=True, array_like=True):
     guest: bool
     level: int
     version: str
+    has_log: bool = False
 
 
 class PeerMet(msgspec.Struct, frozen=True):

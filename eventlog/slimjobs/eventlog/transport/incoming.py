@@ -8,8 +8,7 @@ minute, a line of the log.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Set
-from contextlib import contextmanager
+from collections.abc import Set
 from typing import Final, Generic
 
 import trio
@@ -35,7 +34,8 @@ class Incoming(Generic[L]):
         self._names, self._doorkeeper, self._post = peers, doorkeeper, post
         self._complaints, self._limits = complaints, limits
         self._peers: dict[str, Link] = {}
-        self._strangers = 0
+        self._strangers: dict[int, trio.CancelScope] = {}
+        self._last_stranger = 0
         self._guests = 0
 
     async def serve(self, socket: trio.SocketStream, nursery: trio.Nursery) -> None:
@@ -53,26 +53,31 @@ class Incoming(Generic[L]):
 
     async def _serve(self, socket: trio.SocketStream, host: str, nursery: trio.Nursery) -> None:
         try:
-            with self._as_stranger():
-                link, greeting = await self._doorkeeper.meet_dialer(socket, self._objection)
+            met = await self._meet(socket)
         except Refused as refused:
             self._tell(refused, host)
         else:
+            link, greeting = met
             self._complaints.forget(_whom(greeting.name, host))
             if greeting.guest:
                 await self._serve_guest(link, greeting, nursery)
             else:
                 await self._serve_peer(link, greeting)
 
-    @contextmanager
-    def _as_stranger(self) -> Iterator[None]:
-        if self._strangers >= self._limits.handshakes:
-            raise Unreadable(f"{self._strangers} others have not introduced themselves either")
-        self._strangers += 1
-        try:
-            yield
-        finally:
-            self._strangers -= 1
+    # Whoever means it introduces itself in a moment. So where many say nothing, it is the one that has said nothing for
+    # longest who makes room, and they cannot keep a peer out.
+    async def _meet(self, socket: trio.SocketStream) -> tuple[Link, Greeting]:
+        while len(self._strangers) >= self._limits.handshakes:
+            self._strangers.pop(next(iter(self._strangers))).cancel()
+        self._last_stranger += 1
+        number = self._last_stranger
+        with trio.CancelScope() as scope:
+            self._strangers[number] = scope
+            try:
+                return await self._doorkeeper.meet_dialer(socket, self._objection)
+            finally:
+                self._strangers.pop(number, None)
+        raise Unreadable(f"{self._limits.handshakes} others have come since, and it has not introduced itself")
 
     def _objection(self, greeting: Greeting) -> str:
         if greeting.guest:

@@ -12,6 +12,7 @@ the next node.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import secrets
 import statistics
@@ -180,6 +181,7 @@ def main() -> None:
     parser.add_argument("--timeout", type=float, default=10.0)
     parser.add_argument("--marks", action="store_true")
     given = parser.parse_args()
+    logging.disable(logging.WARNING)  # a node that was killed is no news
     guest = Guest([int(port) for port in given.ports.split(",")], given.callers, given.timeout)
     puts = trio.run(call, guest, given.seconds, given.warm_up, given.marks)
     print(msgspec.json.encode(puts).decode(), flush=True)

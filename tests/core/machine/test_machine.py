@@ -61,6 +61,16 @@ def run_until(world: World, run: int, status: RunStatus) -> None:
         next(thing for thing in world.possible() if thing != world.wake)()
 
 
+def test_a_disk_that_takes_nothing_is_told_and_makes_the_node_not_ready(world: World) -> None:
+    world.call(trigger(1))
+    world.pass_time(4 * SECOND)
+    assert world.machine.ready
+    world.pass_time(2 * SECOND)
+    assert world.machine.not_ready == "the disk takes nothing: it is full, or stands still"
+    world.write()
+    assert world.machine.ready
+
+
 # Answers ------------------------------------------------------------------------------------------------------------
 
 

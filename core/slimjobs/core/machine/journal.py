@@ -126,6 +126,11 @@ class Journal:
         """Whether room may come back by itself: what is on its way to the disk counts as taken until it is there."""
         return self._unwritten_bytes + self._batch_bytes > 0
 
+    @property
+    def oldest_unwritten(self) -> Ticket:
+        """What the disk has been at for longest; 0 for nothing."""
+        return self._unwritten[0][0] if self._unwritten else Ticket(0)
+
     def reserve(self, persist: Persist) -> None:
         """A batch is on its way to the disk."""
         size = sum(footprint(len(entry.payload), 1) for entry in persist.entries)

@@ -130,6 +130,10 @@ class Machine:
         self._backlog: deque[Entry] = deque()
         self._touched: set[RunId] = set()
         self._states_awaited = 0
+        self._patience_ns = int(settings.patience_seconds * 1e9)
+        self._slowest_write = Ticket(0)
+        self._slow_since_ns = 0
+        self._disk_stands_still = False
         self._saving = False
         self._stopped = False
         self._leader_told: tuple[NodeId, Term] = NodeId(0), Term(0)
@@ -164,6 +168,8 @@ class Machine:
         raft = self._raft
         if self._states_awaited:
             return "the state is being made anew"
+        if self._disk_stands_still:
+            return "the disk takes nothing: it is full, or stands still"
         if raft.leader and not raft.is_voter:
             return "this node is no voter; as a learner it is being caught up"
         if not raft.leader:
@@ -207,6 +213,7 @@ class Machine:
         self._callers.refuse_impatient(now)
         self._forwarding.refuse_impatient(now)
         self._checkpoints.publish()
+        self._watch_disk()
         self._reports.tell(self._checkpoints.last, now)
         outputs = self._outbox.take()
         outputs.append(WakeAt(self._next_wake_ns()))
@@ -338,6 +345,17 @@ class Machine:
         header = installed.header
         if self._raft.restored(header.index, header.term, header.membership):
             self._make_state_anew()
+
+    # A node that only follows is asked for nothing by callers, and would not be missed while the others go on.
+    def _watch_disk(self) -> None:
+        write = self._journal.oldest_unwritten
+        if write != self._slowest_write:
+            self._slowest_write, self._slow_since_ns = write, self._now.monotonic_ns
+        stands_still = bool(write) and self._now.monotonic_ns - self._slow_since_ns >= self._patience_ns
+        if stands_still and not self._disk_stands_still:
+            told = "the disk takes nothing: it is full, or stands still; this node falls behind, and nothing is lost"
+            self._outbox.outputs.append(Tell(told, {}, warning=True))
+        self._disk_stands_still = stands_still
 
     # Several may be under way; the last is of the newest snapshot.
     def _state_loaded(self, loaded: StateLoaded) -> None:

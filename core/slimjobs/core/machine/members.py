@@ -246,7 +246,7 @@ class Members:
         names = sorted({*members, *self._settings.configured}, key=_ordinal)
         rows = tuple(self._row(name, members.get(name, NOBODY)) for name in names)
         leader = self.name_of(raft.leader)
-        return ClusterView(self._journal.state.cluster, leader, raft.term, rows, self._settings.name)
+        return ClusterView(self.cluster, leader, raft.term, rows, self._settings.name)
 
     def _row(self, name: str, node: NodeId) -> MemberRow:
         raft, heard = self._raft, self._reports.heard.get(node)

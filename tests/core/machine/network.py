@@ -14,7 +14,7 @@ from random import Random
 import msgspec
 
 from slimjobs.core.machine.inputs import Input, Received
-from slimjobs.core.machine.letters import Letter, decode_letter, encode_letter
+from slimjobs.core.machine.letters import Letter, decode_letter, encode_letter, malformed
 from slimjobs.eventlog.raft import Message
 from slimjobs.eventlog.transport.greeting import Greeting, PeerLost, PeerMet
 from tests.core.machine.timeline import MILLISECOND, SECOND, Timeline
@@ -192,4 +192,6 @@ class Network:
 
     def _arrive(self, direction: Direction, door: Door | None, content: bytes) -> None:
         if door is not None and self._doors.get(direction[1]) is door and direction not in self.cut:
-            door.hear(Received(decode_letter(content)))
+            letter = decode_letter(content)
+            assert not malformed(letter), f"a node sends what the others refuse: {letter}"
+            door.hear(Received(letter))

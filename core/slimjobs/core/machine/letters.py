@@ -96,7 +96,7 @@ class Report(msgspec.Struct, frozen=True, array_like=True, tag=38):
 Letter = Message | Forwarded | Answered | NotLeading | Withdrawn | PieceWanted | Piece | Report
 
 LONGEST_WAIT_SECONDS: Final = 60.0
-LARGEST: Final = 1 << 62
+LARGEST: Final = 1 << 63
 """Terms, indices and ids are below this, so that whatever is made of them can be written."""
 
 

@@ -40,7 +40,7 @@ class State:
         self.memberships = Memberships((start.snapshot_index, start.membership), in_log)
         self.disk = Durability(start.hard_state)
         self.entropy = Entropy(start.seed)
-        self.reads = Reads(self.entropy.draw() >> 1)
+        self.reads = Reads(self.entropy.draw() >> 2)
         self.votes: dict[NodeId, bool] = {}
         self.requests: Sequence[PreVoteRequest | VoteRequest] = ()
         self.progress: dict[NodeId, Progress] = {}

@@ -6,30 +6,20 @@ Some forty seconds; with `SLIMJOBS_SOAK=1` it is 5,000 seeds. A seed that fails 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 
 import pytest
 
 from tests.core.machine.chaos import DEFINITIONS, FAULTS, NAMES, Chaos
 from tests.core.machine.cluster_world import ClusterWorld
+from tests.core.machine.telling import run_or_tell, traces
 
 SEEDS = 5_000 if os.environ.get("SLIMJOBS_SOAK") else 50
-TOLD_LINES = 60
 
 
 def tell_the_story(seed: int) -> Chaos:
-    """Run a seed; where it fails, how to repeat it and what came last go with the failure."""
+    """Run a seed."""
     chaos = Chaos(ClusterWorld(NAMES, dict(DEFINITIONS), seed), FAULTS)
-    came_to_its_end = False
-    try:
-        chaos.run()
-        came_to_its_end = True
-    finally:
-        if not came_to_its_end:
-            sys.stderr.write("\n".join(list(chaos.world.transcript)[-TOLD_LINES:]))
-            named = f"{os.path.relpath(__file__)}::test_promises_are_kept_whatever_happens[{seed}]"
-            sys.stderr.write(f"\nTo repeat it: SLIMJOBS_SOAK=1 python -m pytest '{named}'\n")
+    run_or_tell(chaos, f"{os.path.relpath(__file__)}::test_promises_are_kept_whatever_happens[{seed}]")
     return chaos
 
 
@@ -40,10 +30,4 @@ def test_promises_are_kept_whatever_happens(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_seed_tells_the_same_story_whatever_the_hashes(seed: int) -> None:
-    told = f"from {__name__} import tell_the_story; print(tell_the_story({seed}).world.trace)"
-    traces = set()
-    for hashes in ("1", "2"):
-        environment = {**os.environ, "PYTHONHASHSEED": hashes, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        done = subprocess.run([sys.executable, "-c", told], env=environment, capture_output=True, text=True, check=True)
-        traces.add(done.stdout)
-    assert len(traces) == 1
+    assert len(traces(__name__, seed)) == 1

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import gc
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from itertools import count
 
@@ -31,6 +29,7 @@ from tests.core.machine.chaos import DEFINITIONS, NAMES
 from tests.core.machine.cluster_world import Host
 from tests.core.machine.disk_chaos import DiskChaos
 from tests.core.machine.stored_world import StoredWorld
+from tests.core.machine.telling import run_or_tell, traces
 from tests.core.machine.test_cluster_stories import (
     BIG,
     OFTEN,
@@ -49,7 +48,6 @@ from tests.core.machine.timeline import SECOND
 from tests.eventlog.storage.simulated_files import SimulatedFiles
 
 SEEDS = 2_000 if os.environ.get("SLIMJOBS_SOAK") else 30
-TOLD_LINES = 60
 
 
 SELDOM = MachineSettings()
@@ -332,17 +330,9 @@ def test_rot_in_what_is_there_twice_costs_nothing(rots: Callable[[SimulatedFiles
 
 
 def tell_the_story(seed: int) -> DiskChaos:
-    """Run a seed; where it fails, how to repeat it and what came last go with the failure."""
+    """Run a seed."""
     chaos = DiskChaos(StoredWorld(NAMES, dict(DEFINITIONS), seed))
-    came_to_its_end = False
-    try:
-        chaos.run()
-        came_to_its_end = True
-    finally:
-        if not came_to_its_end:
-            sys.stderr.write("\n".join(list(chaos.world.transcript)[-TOLD_LINES:]))
-            named = f"{os.path.relpath(__file__)}::test_promises_are_kept_whatever_disks_do[{seed}]"
-            sys.stderr.write(f"\nTo repeat it: SLIMJOBS_SOAK=1 python -m pytest '{named}'\n")
+    run_or_tell(chaos, f"{os.path.relpath(__file__)}::test_promises_are_kept_whatever_disks_do[{seed}]")
     return chaos
 
 
@@ -352,10 +342,4 @@ def test_promises_are_kept_whatever_disks_do(seed: int) -> None:
 
 
 def test_a_seed_tells_the_same_story_whatever_the_hashes() -> None:
-    told = f"from {__name__} import tell_the_story; print(tell_the_story(1).world.trace)"
-    traces = set()
-    for hashes in ("1", "2"):
-        environment = {**os.environ, "PYTHONHASHSEED": hashes, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        done = subprocess.run([sys.executable, "-c", told], env=environment, capture_output=True, text=True, check=True)
-        traces.add(done.stdout)
-    assert len(traces) == 1
+    assert len(traces(__name__, 1)) == 1

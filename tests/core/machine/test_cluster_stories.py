@@ -216,6 +216,15 @@ def test_a_follower_answers_who_waits_for_a_run() -> None:
     assert seconds_until(world, lambda: waiting in world.promises.answers) < 1
 
 
+def test_who_waits_at_a_follower_for_what_does_not_happen_waits_as_long_as_asked() -> None:
+    world = three_nodes()
+    name = followers(world)[0].name
+    world.effect_delay_ns = (60 * SECOND, 60 * SECOND)
+    world.told(name, trigger(1, 2, 3, 4))
+    waiting = world.ask(name, show(4, wait_seconds=8))
+    assert 8 <= seconds_until(world, lambda: waiting in world.promises.answers) < 9
+
+
 def test_when_the_leader_dies_another_one_takes_triggers_soon() -> None:
     world = three_nodes()
     name = followers(world)[0].name

@@ -71,6 +71,19 @@ def test_a_disk_that_takes_nothing_is_told_and_makes_the_node_not_ready(world: W
     assert world.machine.ready
 
 
+def test_a_leader_of_an_incomplete_cluster_answers_questions_and_takes_no_work(world: World) -> None:
+    world.told(trigger(1))
+    peers = {"node": "a:1", "other": "b:1", "third": "c:1"}
+    world.settings = msgspec.structs.replace(world.settings, peers=peers)
+    world.crash()
+    world.settle_node()
+    assert isinstance(world.told(show(1)), RunDetail)
+    assert world.machine.not_ready == "the cluster is not complete yet"
+    refused = world.told(trigger(2))
+    assert isinstance(refused, NoLeader)
+    assert refused.why == "the cluster is not complete yet"
+
+
 # Answers ------------------------------------------------------------------------------------------------------------
 
 

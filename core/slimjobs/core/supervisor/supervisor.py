@@ -122,10 +122,9 @@ class Supervisor:
                 return run
             case Created(job) | AlreadyExists(job):
                 self.mirror.answered(job)
-            case Missing() if self._is_about(run, effect):
-                self.mirror.missing(run)
             case Missing():
-                pass
+                if self._is_about(run, effect):
+                    self.mirror.missing(run)
             case Accepted():
                 progress.accepted = _STEPS[type(effect)]
                 progress.accepted_uid = "" if isinstance(effect, Create) else effect.uid

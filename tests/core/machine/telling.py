@@ -24,7 +24,7 @@ def run_or_tell(chaos: Chaos, test: str) -> None:
 
 
 def traces(module: str, seed: int) -> set[str]:
-    """What the module's `tell_the_story` tells of a seed in processes that hash differently; one trace, if all is well."""
+    """What the module's `tell_the_story` tells of a seed, by processes that hash differently: one, if all is well."""
     told = f"from {module} import tell_the_story; print(tell_the_story({seed}).world.trace)"
     found = set()
     for hashes in ("1", "2"):

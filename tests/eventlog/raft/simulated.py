@@ -142,9 +142,15 @@ class Node:
     def adopt(self, snapshot: Snapshot) -> None:
         self.applied, self.applied_index = list(snapshot.applied), snapshot.index
 
+    # The core does not look again before something has come in, so one look has to find everything.
+    def _check_that_this_is_all(self) -> None:
+        self.raft._has_news = True
+        assert self.raft.ready() is None
+
     def turn(self) -> None:
         """Take everything the core has to give; the disk's part waits for `sync`."""
         while ready := self.raft.ready():
+            self._check_that_this_is_all()
             self.outbox += ready.messages
             for entry in ready.committed_entries:
                 self.apply(entry)

@@ -11,7 +11,7 @@ from slimjobs.eventlog.events.definitions import Definition, Overrides, Source
 from slimjobs.eventlog.events.runs import RunId
 
 
-class Requested(msgspec.Struct, frozen=True):
+class Requested(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One run that a trigger asks for. `job` is a checked name; `pointer` says where in the body it is ("" or "/3")."""
 
     run: RunId
@@ -21,14 +21,14 @@ class Requested(msgspec.Struct, frozen=True):
     pointer: str = ""
 
 
-class IdempotencyKey(msgspec.Struct, frozen=True):
+class IdempotencyKey(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Digests (16 bytes each) of the key with its scope, and of the parsed body that came with it."""
 
     key: bytes
     body: bytes
 
 
-class Trigger(msgspec.Struct, frozen=True, tag=True):
+class Trigger(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
     """Enqueue these runs, all or none. One trigger over HTTP is a batch of one.
 
     With `problems`, which whoever read the request has found, it is refused with them and with all others there are.
@@ -40,7 +40,7 @@ class Trigger(msgspec.Struct, frozen=True, tag=True):
     problems: tuple[Problem, ...] = ()
 
 
-class DeleteRun(msgspec.Struct, frozen=True, tag=True):
+class DeleteRun(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
     """Delete a run in whatever state it is: nothing of it may start any more.
 
     `repeated`: its node has passed it on before and was not answered, so the run may be deleted by this very command.
@@ -52,26 +52,26 @@ class DeleteRun(msgspec.Struct, frozen=True, tag=True):
     repeated: bool = False
 
 
-class Declared(msgspec.Struct, frozen=True):
+class Declared(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A definition with where it comes from."""
 
     definition: Definition
     source: Source
 
 
-class Configure(msgspec.Struct, frozen=True, tag=True):
+class Configure(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
     """Make these the definitions, by name; what is not in it is no longer defined."""
 
     definitions: Mapping[str, Declared]
 
 
-class TransferLeadership(msgspec.Struct, frozen=True, tag=True):
+class TransferLeadership(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
     """Let another voter lead: the named one, or with an empty name whoever is furthest."""
 
     to: str = ""
 
 
-class RemoveMember(msgspec.Struct, frozen=True, tag=True):
+class RemoveMember(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
     """Let the node of this name leave the cluster. Only a new incarnation can take the name again."""
 
     name: str
@@ -80,32 +80,32 @@ class RemoveMember(msgspec.Struct, frozen=True, tag=True):
 Command = Trigger | DeleteRun | Configure | TransferLeadership | RemoveMember
 
 
-class Accepted(msgspec.Struct, frozen=True, tag=True):
+class Accepted(msgspec.Struct, frozen=True, tag=True, gc=False):
     """The runs are in the log, in the order asked for. `replayed`: an earlier request with this key did it."""
 
     runs: tuple[RunId, ...]
     replayed: bool = False
 
 
-class Deleted(msgspec.Struct, frozen=True, tag=True):
+class Deleted(msgspec.Struct, frozen=True, tag=True, gc=False):
     """The run is deleted. `promised`: surely nothing of it can start any more; else the orchestrator has to say so."""
 
     promised: bool
 
 
-class Configured(msgspec.Struct, frozen=True, tag=True):
+class Configured(msgspec.Struct, frozen=True, tag=True, gc=False):
     """The definitions are in force. `changed`: some of them were not before."""
 
     changed: bool
 
 
-class Transferred(msgspec.Struct, frozen=True, tag=True):
+class Transferred(msgspec.Struct, frozen=True, tag=True, gc=False):
     """The named node has been told to lead."""
 
     to: str
 
 
-class Removed(msgspec.Struct, frozen=True, tag=True):
+class Removed(msgspec.Struct, frozen=True, tag=True, gc=False):
     """The name belongs to nobody any more, and its node will get no votes."""
 
     name: str

@@ -18,7 +18,7 @@ from slimjobs.core.machine.requests import Request, Value, told_too_late
 from slimjobs.eventlog.raft.types import Index, Term
 
 
-class _Promise(msgspec.Struct, frozen=True):
+class _Promise(msgspec.Struct, frozen=True, gc=False):
     """A result, once the entry of that index and term is committed."""
 
     request: Request
@@ -27,7 +27,7 @@ class _Promise(msgspec.Struct, frozen=True):
     value: Value
 
 
-class _Read(msgspec.Struct, frozen=True):
+class _Read(msgspec.Struct, frozen=True, gc=False):
     request: Request
     index: Index
     barrier: int

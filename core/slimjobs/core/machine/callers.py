@@ -238,6 +238,8 @@ class Callers:
 
     def look_after(self, touched: Collection[RunId], dependencies_seen: Collection[str], now: Now) -> None:
         """Answer those who waited for a change of these runs' status, and those whose time is over."""
+        if not self._status_waits:
+            return
         state = self._journal.state
         for token, run, wait in self._status_waits.of(touched):
             if status_of(state, run) is not wait.status:

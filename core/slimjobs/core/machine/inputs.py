@@ -28,7 +28,7 @@ class Started(msgspec.Struct, frozen=True):
     """The node is up: the first input of all."""
 
 
-class Called(msgspec.Struct, frozen=True):
+class Called(msgspec.Struct, frozen=True, gc=False):
     """A caller asks for something to be done. `cause` says who, for the log."""
 
     token: Token
@@ -36,7 +36,7 @@ class Called(msgspec.Struct, frozen=True):
     cause: str
 
 
-class Asked(msgspec.Struct, frozen=True):
+class Asked(msgspec.Struct, frozen=True, gc=False):
     """A caller asks to be told something. `stale`: as this node knows it, be that as old as it may."""
 
     token: Token
@@ -50,7 +50,7 @@ class Abandoned(msgspec.Struct, frozen=True):
     token: Token
 
 
-class Received(msgspec.Struct, frozen=True):
+class Received(msgspec.Struct, frozen=True, gc=False):
     """A letter of another node."""
 
     letter: Letter

@@ -33,7 +33,7 @@ FLOOR_BYTES = 64 << 10
 read."""
 
 
-class Applied(msgspec.Struct, frozen=True):
+class Applied(msgspec.Struct, frozen=True, gc=False):
     """A record with its place in the log, applied to the state."""
 
     index: Index

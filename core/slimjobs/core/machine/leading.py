@@ -66,6 +66,7 @@ class Leading:
         self._began_ns = 0
         self._unsettled = False
         self._watching = False
+        self._may_stamp = self._is_whole = False
         self._dependencies_seen: set[str] = set()
         self.dependency_reports: dict[str, DependencySeen] = {}
         self.is_leaving = False
@@ -90,7 +91,7 @@ class Leading:
         self._reign = self._raft.term
         self._began_ns = now.monotonic_ns
         self._unsettled = True
-        self._watching = False
+        self._watching = self._may_stamp = False
         self._dependencies_seen.clear()
         self._members.begin_to_lead()
         self._supervising.begin_to_lead()
@@ -107,9 +108,16 @@ class Leading:
 
     # A turn ---------------------------------------------------------------------------------------------------------
 
-    def lead(self, touched: Collection[RunId], now: Now) -> None:
-        """Do everything that is due. `touched`: the runs about which something was committed."""
-        if not self._reports.are_enough(now.monotonic_ns - self._began_ns) or self._hands_over(now):
+    def lead(self, touched: Collection[RunId], looks_around: bool, now: Now) -> None:
+        """Do everything that is due. `touched`: the runs about which something was committed.
+
+        `looks_around`: something else than requests and acknowledgements came in, or time has passed.
+        """
+        if looks_around or not self._may_stamp:
+            enough = self._reports.are_enough(now.monotonic_ns - self._began_ns)
+            self._may_stamp = enough and not self._hands_over(now)
+            self._is_whole = self._members.has_majority
+        if not self._may_stamp:
             self._callers.look_after(touched, self._dependencies_seen, now)
             return
         if not self._journal.state.cluster and not self._found(now):
@@ -118,17 +126,19 @@ class Leading:
         self._take_reports(now)
         if self._unsettled:
             self._settle(now)
-        if self._members.has_majority:
+        if self._is_whole:
             self._callers.serve(self._dependencies_seen, now)
         else:
             self._callers.serve_questions(self._dependencies_seen, now)
         self._supervising.look(self._dependencies_seen, now)
-        self._append(expire_due(self._journal.state, now.wall_ms), "time", now)
-        self._tend_members(now)
+        if looks_around:
+            self._append(expire_due(self._journal.state, now.wall_ms), "time", now)
+            self._tend_members(now)
         self._checkpoints.write_if_due(now)
         self._callers.look_after(touched, self._dependencies_seen, now)
         self._journal.propose()
-        self._change_membership()
+        if looks_around:
+            self._change_membership()
         self._transfer()
 
     def _found(self, now: Now) -> bool:

@@ -5,20 +5,21 @@ Everything is addressed like the words of consensus, and travels with them. Lett
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
-from slimjobs.core.decide.commands import Command, DeleteRun, Result, Trigger
+from slimjobs.core.decide.commands import Command, DeleteRun, Requested, Result, Trigger
 from slimjobs.core.decide.refusals import Refusal
 from slimjobs.core.machine.queries import Query, ShowRun, View
-from slimjobs.eventlog.events.names import job_name
+from slimjobs.eventlog.events.names import is_job_name
 from slimjobs.eventlog.events.runs import RUN_ID_BYTES, RunId
 from slimjobs.eventlog.raft.messages import Append, Message
-from slimjobs.eventlog.raft.types import Index, NodeId, Term
+from slimjobs.eventlog.raft.types import Index, Natural, NodeId, Term
 
 
-class Forwarded(msgspec.Struct, frozen=True, array_like=True, tag=32):
+class Forwarded(msgspec.Struct, frozen=True, array_like=True, tag=32, gc=False):
     """A caller of the sender asks the leader of this term for this; 0: whoever leads.
 
     A `token` is used once by its sender; `cause` says who, for the log.
@@ -26,69 +27,69 @@ class Forwarded(msgspec.Struct, frozen=True, array_like=True, tag=32):
 
     sender: NodeId
     to: NodeId
-    token: int
+    token: Natural
     said: Command | Query
     cause: str
     term: Term = Term(0)
 
 
-class Answered(msgspec.Struct, frozen=True, array_like=True, tag=33):
+class Answered(msgspec.Struct, frozen=True, array_like=True, tag=33, gc=False):
     """The answer to `Forwarded`, and the log index that it reflects."""
 
     sender: NodeId
     to: NodeId
-    token: int
+    token: Natural
     index: Index
     value: Result | View | Refusal
 
 
-class NotLeading(msgspec.Struct, frozen=True, array_like=True, tag=34):
+class NotLeading(msgspec.Struct, frozen=True, array_like=True, tag=34, gc=False):
     """What was forwarded was not looked at, for its addressee does not lead: surely nothing was done."""
 
     sender: NodeId
     to: NodeId
-    token: int
+    token: Natural
 
 
-class Withdrawn(msgspec.Struct, frozen=True, array_like=True, tag=35):
+class Withdrawn(msgspec.Struct, frozen=True, array_like=True, tag=35, gc=False):
     """The caller of `Forwarded` has gone."""
 
     sender: NodeId
     to: NodeId
-    token: int
+    token: Natural
 
 
-class PieceWanted(msgspec.Struct, frozen=True, array_like=True, tag=36):
+class PieceWanted(msgspec.Struct, frozen=True, array_like=True, tag=36, gc=False):
     """Send me the snapshot of this index, from this offset of its file on."""
 
     sender: NodeId
     to: NodeId
     index: Index
-    offset: int
+    offset: Natural
 
 
-class Piece(msgspec.Struct, frozen=True, array_like=True, tag=37):
+class Piece(msgspec.Struct, frozen=True, array_like=True, tag=37, gc=False):
     """A piece of that file, whose whole size is `size`; 0: there is no such snapshot any more."""
 
     sender: NodeId
     to: NodeId
     index: Index
-    offset: int
-    size: int
+    offset: Natural
+    size: Natural
     content: bytes
 
 
-class Report(msgspec.Struct, frozen=True, array_like=True, tag=38):
+class Report(msgspec.Struct, frozen=True, array_like=True, tag=38, gc=False):
     """How a member is, told to the leader with its heartbeats: its clock, how far it is, its last checkpoint."""
 
     sender: NodeId
     to: NodeId
-    wall_ms: int
+    wall_ms: Natural
     last_index: Index
     commit: Index
     checkpoint: Index
     digest: bytes
-    level: int
+    level: Natural
     version: str
     term: Term
 
@@ -96,23 +97,18 @@ class Report(msgspec.Struct, frozen=True, array_like=True, tag=38):
 Letter = Message | Forwarded | Answered | NotLeading | Withdrawn | PieceWanted | Piece | Report
 
 LONGEST_WAIT_SECONDS: Final = 60.0
-LARGEST: Final = 1 << 63
-"""Terms, indices and ids are below this, so that whatever is made of them can be written."""
 
 
 def malformed(letter: Letter) -> str:
-    """What no node ever sends, in words; empty if it is well formed."""
-    numbers = [value for name in letter.__struct_fields__ if type(value := getattr(letter, name)) is int]
-    if not all(0 <= number < LARGEST for number in numbers):
-        return "a number that is none of ours"
+    """What no node ever sends, in words; empty if it is well formed. (What numbers may be, their types say.)"""
+    if isinstance(letter, Forwarded):
+        return malformed_wish(letter.said)
     if isinstance(letter, Append) and letter.entries:
         first, last = letter.entries[0], letter.entries[-1]
         if first.index != letter.prev_index + 1 or last.index != letter.prev_index + len(letter.entries):
             return "entries that do not follow each other"
-        if not 0 <= first.term <= last.term <= letter.term:
+        if not first.term <= last.term <= letter.term:
             return "entries of terms that cannot be"
-    if isinstance(letter, Forwarded):
-        return malformed_wish(letter.said)
     return ""
 
 
@@ -120,10 +116,8 @@ def malformed(letter: Letter) -> str:
 def malformed_wish(said: Command | Query) -> str:
     """What nobody who goes by the rules can ask for."""
     match said:
-        case Trigger(runs=runs) if not all(_names_a_run(each.job, each.run) for each in runs):
-            return "a trigger of what is no job, or with what is no id"
-        case Trigger(runs=runs) if len({each.run for each in runs}) < len(runs):
-            return "a trigger with an id that it gives twice"
+        case Trigger(runs=runs):
+            return _malformed_trigger(runs)
         case DeleteRun(job=job, run=run) | ShowRun(job=job, run=run) if not _names_a_run(job, run):
             return "a request about what can be no run"
         case ShowRun(wait_seconds=seconds) if not 0 <= seconds <= LONGEST_WAIT_SECONDS:
@@ -131,8 +125,17 @@ def malformed_wish(said: Command | Query) -> str:
     return ""
 
 
+def _malformed_trigger(runs: Sequence[Requested]) -> str:
+    for each in runs:
+        if not _names_a_run(each.job, each.run):
+            return "a trigger of what is no job, or with what is no id"
+    if len(runs) > 1 and len({each.run for each in runs}) < len(runs):
+        return "a trigger with an id that it gives twice"
+    return ""
+
+
 def _names_a_run(job: str, run: RunId) -> bool:
-    return job_name(job) == job and len(run) == RUN_ID_BYTES
+    return len(run) == RUN_ID_BYTES and is_job_name(job)
 
 
 # A guest is an external caller, unless its certificate says that it is one of us.

@@ -54,7 +54,7 @@ from slimjobs.core.supervisor.supervisor import Supervisor
 from slimjobs.eventlog.events.record import UnreadableRecord, runs_of
 from slimjobs.eventlog.events.runs import RunId
 from slimjobs.eventlog.raft import Entry, EntryKind, Index, Membership, NodeId, Options, Raft, Ready, Role, Start, Term
-from slimjobs.eventlog.raft.messages import Addressed
+from slimjobs.eventlog.raft.messages import Addressed, Append, AppendAnswer, CommitNotice
 from slimjobs.eventlog.storage.requests import (
     Load,
     Loaded,
@@ -139,6 +139,8 @@ class Machine:
         self._leader_told: tuple[NodeId, Term] = NodeId(0), Term(0)
         self._now = Now(0, 0)
         self._ticked_ns = 0
+        self._looks_around = True
+        self._wake_ns: int | None = None
 
     # What may be looked at between calls ----------------------------------------------------------------------------
 
@@ -196,12 +198,14 @@ class Machine:
         if self._stopped:
             return []
         self._now, self._saving = now, False
+        kinds = {type(each.letter) if type(each) is Received else type(each) for each in inputs}
+        self._looks_around = not kinds <= ROUTINE
         for each in inputs:
             _TAKES[type(each)](self, each)
         self._tick()
         self._turn_consensus()
         if self.leads:
-            self._leading.lead(self._touched, now)
+            self._leading.lead(self._touched, self._looks_around, now)
             self._touched.clear()
         elif self._raft.role is not Role.LEADER:
             self._follow()
@@ -210,14 +214,20 @@ class Machine:
             self._forwarding.look(now)  # it leads, but may not write: whoever asks it as it is can be told
         self._turn_consensus()
         self._callers.settle_deletions(now)
-        self._callers.refuse_impatient(now)
-        self._forwarding.refuse_impatient(now)
         self._checkpoints.publish()
         self._watch_disk()
-        self._reports.tell(self._checkpoints.last, now)
+        if self._looks_around:
+            self._look_at_time()
+        if self._looks_around or not kinds <= ACKS:
+            self._wake_ns = self._next_wake_ns()
         outputs = self._outbox.take()
-        outputs.append(WakeAt(self._next_wake_ns()))
+        outputs.append(WakeAt(now.monotonic_ns if self._is_not_done else self._wake_ns))
         return outputs
+
+    def _look_at_time(self) -> None:
+        self._callers.refuse_impatient(self._now)
+        self._forwarding.refuse_impatient(self._now)
+        self._reports.tell(self._checkpoints.last, self._now)
 
     def _follow(self) -> None:
         self._supervisor.follow()
@@ -381,6 +391,7 @@ class Machine:
     def _tick(self) -> None:
         passed = max(0, self._now.monotonic_ns - self._ticked_ns) // self._tick_ns
         self._ticked_ns += passed * self._tick_ns
+        self._looks_around |= passed > 0
         if self._hears_others:
             for _ in range(min(passed, TICKS_AT_ONCE)):
                 self._raft.tick()
@@ -410,7 +421,10 @@ class Machine:
         if self._journal.is_astray:
             self._make_state_anew()
         leader = self._raft.leader, self._raft.term
-        if leader != self._leader_told and (name := self._members.name_of(self._raft.leader)):
+        if leader == self._leader_told:
+            return
+        self._looks_around = True
+        if name := self._members.name_of(self._raft.leader):
             self._leader_told = leader
             self._outbox.outputs.append(Tell("there is a leader", {"leader": name, "term": self._raft.term}))
 
@@ -454,6 +468,7 @@ class Machine:
             self._stop(f"the record at index {entry.index} cannot be read: {error}")
             return
         if applied is None:
+            self._looks_around = True
             return
         self._check_level()
         self._supervisor.commit(applied.record)
@@ -471,17 +486,27 @@ class Machine:
 
     # Time -----------------------------------------------------------------------------------------------------------
 
+    @property
+    def _is_not_done(self) -> bool:
+        """Whether there is something to do that nothing will announce."""
+        return bool(self._backlog) or self._checkpoints.can_be_published
+
     def _next_wake_ns(self) -> int | None:
         wakes = [self._callers.next_deadline_ns(), *self._forwarding.deadlines()]
         if self._hears_others:
             # Never later than so many ticks can be made up for at once; who hears a leader wakes as often anyway.
             wakes.append(self._ticked_ns + min(self._raft.ticks_until_due, TICKS.heartbeat_ticks) * self._tick_ns)
-        if self._backlog or self._checkpoints.can_be_published:
-            wakes.append(self._now.monotonic_ns)
         if self.leads:
             wakes.append(self._leading.next_wake_ns(self._now))
         return min((wake for wake in wakes if wake is not None), default=None)
 
+
+ACKS: Final = frozenset[type[Input | Letter]]({Append, AppendAnswer, CommitNotice, Persisted, Room})
+"""What brings no new deadline."""
+
+ROUTINE: Final = ACKS | {Called, Asked, Forwarded, Answered}
+"""Of these there are thousands a second. In a call that brings nothing else, and before the next tick, a node looks
+neither at the clock nor at the others."""
 
 _TAKES: Final[Mapping[type, Callable[[Machine, Any], None]]] = {
     Started: Machine._started,

@@ -17,7 +17,7 @@ from slimjobs.eventlog.raft.types import Index
 from slimjobs.eventlog.storage.requests import DiskRequest, SnapshotHeader
 
 
-class Answer(msgspec.Struct, frozen=True):
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """What a caller is told, and the log index that it reflects."""
 
     token: Token

@@ -8,7 +8,7 @@ from slimjobs.eventlog.events.runs import RunId
 from slimjobs.projections.views import RunDetail, RunPage, RunStatus, Status
 
 
-class ListRuns(msgspec.Struct, frozen=True, tag=True):
+class ListRuns(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """The runs under a name: queued ones in queue order, then the others, newest first."""
 
     job: str
@@ -18,7 +18,7 @@ class ListRuns(msgspec.Struct, frozen=True, tag=True):
     cursor: str | None = None
 
 
-class ShowRun(msgspec.Struct, frozen=True, tag=True):
+class ShowRun(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """One run; with `wait_seconds` at its next change of status, or after so long, whichever comes first."""
 
     job: str
@@ -27,13 +27,13 @@ class ShowRun(msgspec.Struct, frozen=True, tag=True):
     wait_seconds: float = 0.0
 
 
-class ShowStatus(msgspec.Struct, frozen=True, tag=True):
+class ShowStatus(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """Every definition that the caller may see."""
 
     internal: bool
 
 
-class ShowCluster(msgspec.Struct, frozen=True, tag=True):
+class ShowCluster(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """The members, as the leader sees them; without one, as this node does."""
 
 

@@ -18,7 +18,7 @@ Value = Result | View | Refusal
 """What a caller can be told."""
 
 
-class Request(msgspec.Struct, frozen=True):
+class Request(msgspec.Struct, frozen=True, gc=False):
     """Somebody waits for an answer until `until_ns` (monotonic). `passed_on`: another node may have done it already."""
 
     said: Called | Asked

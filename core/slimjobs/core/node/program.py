@@ -2,8 +2,9 @@
 
     callers, letters, observations, effects' outcomes, disk answers, time -> inbox -> machine.handle -> outputs
 
-There is no decision here. One task turns the machine; whatever arrives while it works is taken at its next turn, so
-that many callers share one batch of records and one fsync.
+There is no decision here. One task turns the machine for callers; whatever arrives while it works is taken at its next
+turn, so that many callers share one batch of records and one fsync. News of peers and of the disk come in batches
+already, and turn it where they are heard: a pass of the loop less on the way of every commit.
 """
 
 from __future__ import annotations
@@ -99,6 +100,10 @@ _WAYS = (PeerMet, PeerLost)
 _STOPS = {StopReason.DIFFERS: StateDiffers, StopReason.TOO_OLD: TooOld}
 
 
+def _not_yet() -> None:
+    """Before the node runs nobody turns it."""
+
+
 def _no_peers(_: Sequence[Letter]) -> None:
     """A node alone writes no letters; what it may have for a former member is of no use to anybody."""
 
@@ -128,7 +133,8 @@ class Node:
         self._sleeping = trio.CancelScope()
         self._last_token = 0
         self._callers: dict[Token, trio.lowlevel.Task] = {}
-        self._failure: StorageError | NodeStopped | None = None
+        self._failure: Exception | None = None
+        self._turn: Callable[[], None] = _not_yet
         self.post: Callable[[Sequence[Letter]], None] = _no_peers
 
     # Service --------------------------------------------------------------------------------------------------------
@@ -182,12 +188,10 @@ class Node:
         """Why this node does not talk to that one; empty if it does."""
         return self._machine.objection(greeting)
 
-    # The machine turns in every pass of the loop in which something waits, and a connection is read at most once a
-    # pass: so nothing piles up, though nobody waits here. Waiting cost every letter one more pass.
     async def deliver(self, heard: Sequence[Letter | PeerMet | PeerLost]) -> None:
-        """What peers say; the machine takes it at its next turn."""
+        """What peers say; the machine takes it now, or at the turn that it is about to make."""
         self._inbox += [each if isinstance(each, _WAYS) else Received(each) for each in heard]
-        self._ring()
+        self._turn_now()
 
     async def hand_over(self, seconds: float) -> None:
         """Let another node lead, if this one does and there is one; give up after so long."""
@@ -209,17 +213,22 @@ class Node:
             lambda failure: _tell(token, self._disk_failed, failure),
         )
         async with trio.open_nursery() as nursery:
+
+            def turn() -> None:
+                inputs, self._inbox = self._inbox, []
+                for each in self._machine.handle(inputs, self._clock.now()):
+                    self._carry_out(each, disk, nursery)
+                self._turned.set()
+                self._turned = trio.Event()
+
+            self._turn = turn
             nursery.start_soon(self._wake_in_time)
             task_status.started()
             while True:
                 await self._next_turn()
                 if self._failure is not None:
                     raise self._failure
-                inputs, self._inbox = self._inbox, []
-                for each in self._machine.handle(inputs, self._clock.now()):
-                    self._carry_out(each, disk, nursery)
-                self._turned.set()
-                self._turned = trio.Event()
+                turn()
 
     async def until_ready(self) -> None:
         """Return once this node can serve."""
@@ -238,6 +247,20 @@ class Node:
     def _unpark(self, _: Callable[[], None]) -> trio.lowlevel.Abort:
         self._parked = None
         return trio.lowlevel.Abort.SUCCEEDED
+
+    # Whatever goes wrong in a turn ends `run`, and not whoever brought the news.
+    def _turn_now(self) -> None:
+        """Turn the machine, if it is not about to be turned anyway."""
+        if self._parked is None or self._failure is not None:
+            return
+        try:
+            self._turn()
+        except Exception as error:  # noqa: BLE001 - raised again by `run`
+            self._fail(error)
+
+    def _fail(self, failure: Exception) -> None:
+        self._failure = failure
+        self._ring()
 
     def _ring(self) -> None:
         """Have the machine turned."""
@@ -284,8 +307,7 @@ class Node:
             case Tell(text, facts, warning):
                 (_log.warning if warning else _log.info)(text, **facts)
             case Stop(reason, detail):
-                self._failure = _STOPS[reason](f"{reason.value}: {detail}")
-                self._ring()
+                self._fail(_STOPS[reason](f"{reason.value}: {detail}"))
             case _:
                 disk.submit(output)
 
@@ -293,11 +315,10 @@ class Node:
 
     def _disk_answered(self, answers: Sequence[DiskAnswer]) -> None:
         self._inbox.extend(answers)
-        self._ring()
+        self._turn_now()
 
     def _disk_failed(self, failure: StorageError) -> None:
-        self._failure = failure
-        self._ring()
+        self._fail(failure)
 
     def _save_snapshot(self, saved: SaveSnapshot, disk: NodeDisk) -> None:
         file = disk.snapshot_writer(saved.header)

@@ -73,7 +73,7 @@ class Definition(msgspec.Struct, frozen=True, array_like=True):
     allow_reference_overrides: bool = False
 
 
-class Overrides(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+class Overrides(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):
     """What one trigger replaces of its definition; `None` leaves the definition's (contract, Triggering rules)."""
 
     args: tuple[str, ...] | None = None

@@ -69,7 +69,7 @@ CHAIN_START = bytes(32)
 """The chain before the first record."""
 
 
-class Record(msgspec.Struct, frozen=True, array_like=True):
+class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """`at` is Unix ms, stamped by the leader and never decreasing in the log; `cause` is who or what asked."""
 
     at: int

@@ -40,7 +40,7 @@ def job_object_name(job: str, run: RunId) -> str:
     return f"{job}-slimfaas-job-{run_id_text(run)}"
 
 
-class RunEnqueued(msgspec.Struct, frozen=True, array_like=True, tag=20):
+class RunEnqueued(msgspec.Struct, frozen=True, array_like=True, tag=20, gc=False):
     """A trigger was accepted. `definition` is the number of the definition's version that accepted it."""
 
     run: RunId
@@ -50,20 +50,20 @@ class RunEnqueued(msgspec.Struct, frozen=True, array_like=True, tag=20):
     path: str = ""
 
 
-class RunAdmitted(msgspec.Struct, frozen=True, array_like=True, tag=21):
+class RunAdmitted(msgspec.Struct, frozen=True, array_like=True, tag=21, gc=False):
     """The run left the queue and holds a slot."""
 
     run: RunId
 
 
-class RunBound(msgspec.Struct, frozen=True, array_like=True, tag=22):
+class RunBound(msgspec.Struct, frozen=True, array_like=True, tag=22, gc=False):
     """The one object that may ever be released for this run."""
 
     run: RunId
     uid: str
 
 
-class AttemptStarted(msgspec.Struct, frozen=True, array_like=True, tag=23):
+class AttemptStarted(msgspec.Struct, frozen=True, array_like=True, tag=23, gc=False):
     """A pod or process of the run runs, since `started_at_ms` by the orchestrator's clock."""
 
     run: RunId
@@ -71,7 +71,7 @@ class AttemptStarted(msgspec.Struct, frozen=True, array_like=True, tag=23):
     started_at_ms: int
 
 
-class AttemptEnded(msgspec.Struct, frozen=True, array_like=True, tag=24):
+class AttemptEnded(msgspec.Struct, frozen=True, array_like=True, tag=24, gc=False):
     """A pod or process of the run ended; the run itself may go on with another."""
 
     run: RunId
@@ -81,20 +81,20 @@ class AttemptEnded(msgspec.Struct, frozen=True, array_like=True, tag=24):
     reason: str
 
 
-class ImageNotPulled(msgspec.Struct, frozen=True, array_like=True, tag=25):
+class ImageNotPulled(msgspec.Struct, frozen=True, array_like=True, tag=25, gc=False):
     """The run's pod waits for its image (Kubernetes' ImagePullBackOff and its relatives)."""
 
     run: RunId
     detail: str
 
 
-class RunSucceeded(msgspec.Struct, frozen=True, array_like=True, tag=26):
+class RunSucceeded(msgspec.Struct, frozen=True, array_like=True, tag=26, gc=False):
     """The run ended well and gave its slot back."""
 
     run: RunId
 
 
-class RunFailed(msgspec.Struct, frozen=True, array_like=True, tag=27):
+class RunFailed(msgspec.Struct, frozen=True, array_like=True, tag=27, gc=False):
     """The run ended badly and gave its slot back. `reason` is one CamelCase word, `detail` is for people."""
 
     run: RunId
@@ -102,25 +102,25 @@ class RunFailed(msgspec.Struct, frozen=True, array_like=True, tag=27):
     detail: str = ""
 
 
-class RunDeleted(msgspec.Struct, frozen=True, array_like=True, tag=28):
+class RunDeleted(msgspec.Struct, frozen=True, array_like=True, tag=28, gc=False):
     """Somebody deleted the run: it leaves the lists and nothing of it may start any more."""
 
     run: RunId
 
 
-class RunGone(msgspec.Struct, frozen=True, array_like=True, tag=29):
+class RunGone(msgspec.Struct, frozen=True, array_like=True, tag=29, gc=False):
     """The object of a deleted run is gone, with everything that ran of it."""
 
     run: RunId
 
 
-class RunsExpired(msgspec.Struct, frozen=True, array_like=True, tag=30):
+class RunsExpired(msgspec.Struct, frozen=True, array_like=True, tag=30, gc=False):
     """Ended runs left the lists: their time to live passed, or newer ones took their place."""
 
     runs: tuple[RunId, ...]
 
 
-class KeyUsed(msgspec.Struct, frozen=True, array_like=True, tag=31):
+class KeyUsed(msgspec.Struct, frozen=True, array_like=True, tag=31, gc=False):
     """An idempotency key was used: what it asked for (digest of the parsed body) and the runs that answered it.
 
     `key` is the digest of the key with its scope; `runs` are the ids in order, joined.

@@ -52,6 +52,7 @@ class Raft(State):
     def __init__(self, start: Start, options: Options) -> None:
         super().__init__(start, options)
         self._told_commit = Index(0)
+        self._has_news = True
 
     @property
     def commit(self) -> Index:
@@ -70,6 +71,7 @@ class Raft(State):
 
     def tick(self) -> None:
         """A tick of the clock has passed."""
+        self._has_news = True
         if self.role is Role.LEADER:
             leading.tick(self)
         else:
@@ -91,6 +93,7 @@ class Raft(State):
     # The first entry says who founded, so that all memberships can be read from the log. Its term is nobody's reign.
     def found(self) -> None:
         """Begin a log whose only voter is this node, where there is none; stand for election once it is durable."""
+        self._has_news = True
         if self.last_index or self.term > FOUNDING_TERM:
             raise AssertionError("a log is founded once")
         self.enter_term(FOUNDING_TERM)
@@ -99,25 +102,30 @@ class Raft(State):
 
     def campaign(self) -> None:
         """The election timeout is over now."""
+        self._has_news = True
         election.campaign(self)
 
     def resign(self) -> None:
         """Stop leading, without a successor."""
+        self._has_news = True
         if self.role is Role.LEADER:
             self.become_follower(self.term, NOBODY)
 
     def transfer(self, to: NodeId) -> bool:
         """Hand leadership to that voter; False if this node does not lead or that one cannot."""
+        self._has_news = True
         return leading.transfer(self, to)
 
     def propose(self, payloads: Sequence[tuple[EntryKind, bytes]]) -> Index | None:
         """Append entries (memberships go by `change_membership`); the index of the first, None if not leading."""
+        self._has_news = True
         if self.role is not Role.LEADER or self.transferee:
             return None
         return leading.append(self, payloads)
 
     def change_membership(self, change: MembershipChange) -> Index | None:
         """Append the changed membership; None if not leading, a change is under way, or it changes nothing."""
+        self._has_news = True
         if self.role is not Role.LEADER or self.transferee:
             return None
         return leading.change_membership(self, change)
@@ -126,6 +134,7 @@ class Raft(State):
         """Ask which index a read has to see; the answer is in `Ready.reads` or `Ready.lost_reads`, or lost with a
         message, so ask again after a while. False: no leader is known, or it does not know yet what is committed.
         """
+        self._has_news = True
         if self.role is Role.LEADER and leading.has_committed(self):
             self.reads.ask(self.id, self.reads.number(token), self.log.commit)
             return True
@@ -136,6 +145,7 @@ class Raft(State):
 
     def step(self, message: Message) -> None:
         """Take a message of a peer."""
+        self._has_news = True
         if message.to == self.id and self._heeds_term(message) and type(message) in HEARD[self.role]:
             self._dispatch(message)
 
@@ -194,6 +204,7 @@ class Raft(State):
 
     def persisted(self, ticket: int) -> None:
         """Everything that `ready()` gave to persist, up to this ticket, is durable."""
+        self._has_news = True
         last, released = self.disk.persisted(ticket)
         self.log.saved(last)
         if self.role is Role.LEADER:
@@ -206,20 +217,24 @@ class Raft(State):
 
     def loaded(self, entries: Sequence[Entry]) -> None:
         """The answer to `Ready.load`: entries from its low index on, as many as were read; none if they are gone."""
+        self._has_news = True
         self.loading = False
         self.log.loaded(entries)
 
     def replay(self, after: Index) -> None:
         """Hand out the committed entries behind `after` once more: the caller has the state of a snapshot of there."""
+        self._has_news = True
         self.log.applied = after
 
     def leader_gone(self) -> None:
         """The process of the leader that is followed is known to have ended."""
+        self._has_news = True
         if self.role is Role.FOLLOWER and self.leader != NOBODY:
             election.expect_no_leader(self)
 
     def compacted(self, index: Index, first_index: Index) -> None:
         """A snapshot of `index` is durable, and the log before `first_index` can no longer be loaded."""
+        self._has_news = True
         self.log.compact(index, first_index)
         self.memberships.compact(self.log.snapshot_index)
 
@@ -228,10 +243,14 @@ class Raft(State):
 
         False: the log is as far already, so the state it has goes on.
         """
+        self._has_news = True
         return following.restore(self, index, term, membership)
 
     def ready(self) -> Ready | None:
         """Everything new, each thing once; None if there is nothing."""
+        if not self._has_news:
+            return None
+        self._has_news = False
         if self.role is Role.LEADER:
             replication.broadcast(self)
         committed_entries, load, messages = self.log.take_committed(), self._next_load(), self.disk.take_outbox()

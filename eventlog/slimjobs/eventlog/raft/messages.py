@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from slimjobs.eventlog.raft.types import Entry, Index, Membership, NodeId, Term
+from slimjobs.eventlog.raft.types import Entry, Index, Membership, Natural, NodeId, Term
 
 
 class Addressed(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -71,13 +71,13 @@ class Heartbeat(Addressed, frozen=True, tag=7):
     """I still lead; all that you hold up to `commit` is committed. `round` numbers the reads that it confirms."""
 
     commit: Index
-    round: int = 0
+    round: Natural = 0
 
 
 class HeartbeatAnswer(Addressed, frozen=True, tag=8):
     """You still lead, as far as I know."""
 
-    round: int = 0
+    round: Natural = 0
 
 
 class CommitNotice(Addressed, frozen=True, tag=9):
@@ -101,13 +101,13 @@ class TimeoutNow(Addressed, frozen=True, tag=11):
 class ReadRequest(Addressed, frozen=True, tag=12):
     """Which index must I have applied to answer this read? `read` is unique over all starts of the sender."""
 
-    read: int
+    read: Natural
 
 
 class ReadAnswer(Addressed, frozen=True, tag=13):
     """The index for that read; 0 if it has to be asked again."""
 
-    read: int
+    read: Natural
     index: Index
 
 

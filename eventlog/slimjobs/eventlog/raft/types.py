@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import enum
-from typing import NewType
+from typing import Annotated, NewType
 
 import msgspec
 
-Index = NewType("Index", int)
+Natural = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+"""What numbers that are sent or stored may be, so that whatever is made of them can be sent and stored too."""
+
+Index = NewType("Index", Natural)
 """Position in the log; the first entry is 1, and 0 stands for "before the log"."""
 
-Term = NewType("Term", int)
+Term = NewType("Term", Natural)
 """A leader's reign; 0 stands for "none yet"."""
 
-NodeId = NewType("NodeId", int)
+NodeId = NewType("NodeId", Natural)
 """A node as consensus knows it: one incarnation of one name; 0 stands for "nobody"."""
 
 

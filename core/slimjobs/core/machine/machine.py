@@ -75,7 +75,8 @@ from slimjobs.projections.desired import desired_of
 from slimjobs.projections.snapshot import restore
 from slimjobs.projections.state import State
 
-LOAD_BYTES = 1 << 20
+LOAD_BYTES: Final = 3 << 20
+"""What is read from the disk at once. With a third of it, a node that is caught up by log waited half of the time."""
 
 TICKS: Final = Options(election_ticks=100, heartbeat_ticks=10, one_notice_a_tick=True)
 """A tick is a hundredth of the election timeout, so that timeouts are finely drawn."""

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from tests.bench.bare_way import BareWay
 from tests.bench.contenders import CALLERS, FAILOVER_CALLERS, KILLS, ROUNDS, Contender, Puts, Writer, in_rounds, ratio
 from tests.bench.etcd import running_etcd
 from tests.bench.ours import OverHttp, Slimjobs
@@ -52,13 +53,17 @@ def main() -> list[Row]:
 
 def beside_the_disk(ours: Slimjobs, place: Path) -> list[Row]:
     """A commit on three nodes, in units of what one write takes at the same moment."""
-    writers: list[Writer] = [ours, Disk(place)]
+    writers: list[Writer] = [ours, BareWay(place), Disk(place)]
     measured = in_rounds(writers, partial(_puts, 1), ROUNDS, "beside the disk")
-    commits, writes = ([each.p50_us for each in slices] for slices in measured.values())
-    shown = f"{ratio(commits, writes):.1f} times that"
+    commits, ways, writes = ([each.p50_us for each in slices] for slices in measured.values())
+
+    def shown(taken: Sequence[float]) -> str:
+        return f"{statistics.median(taken):,.0f} us = {ratio(taken, writes):.1f} times that"
+
     return [
         Row("fdatasync, p50", f"{statistics.median(writes):,.0f} us", ""),
-        Row(f"{ours.name}, one caller, p50", f"{statistics.median(commits):,.0f} us = {shown}", "at most 5 times"),
+        Row(f"{BareWay.name}, without a decision, p50", shown(ways), ""),
+        Row(f"{ours.name}, one caller, p50", shown(commits), "at most 5 times"),
     ]
 
 

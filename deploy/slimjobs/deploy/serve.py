@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,18 +31,10 @@ from slimjobs.projections.snapshot import UnreadableSnapshot
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger("slimjobs")
 
 
-COLLECTED_AFTER: Final = (20_000, 20, 100)
-"""New objects before the collector looks at them, and of how many looks one is at older ones, too. What a node makes by
-the thousand refers to nothing that refers back, and goes without it; looking every 700 objects cost a tenth of a
-node's time."""
-
-
 def serve_until_stopped(settings: Settings, service_account: Path = SERVICE_ACCOUNT) -> None:
     """Run a node until SIGTERM or SIGINT. Raises `Ended` where it cannot start, or cannot go on."""
     configure_messages(settings.log_level, settings.log_format)
     source = readable_configuration(settings)
-    gc.freeze()
-    gc.set_threshold(*COLLECTED_AFTER)
     with telling_why(EXITS):
         trio.run(_serve, settings, source, service_account)
 

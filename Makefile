@@ -2,6 +2,7 @@
 #
 #   make demo | bench     the demonstration, the numbers   (ARGS="..." is passed on)
 #   make test | soak      the tests; their long version
+#   make sim              the service under every fault: SEEDS=100 runs from FIRST=0 on
 #   make e2e              those against a real Kubernetes control plane, which is compiled first, once (6 minutes)
 #   make format | lock    rewrite the code's form; resolve the locks anew
 #   make clean            everything that the above made here, but not ./data
@@ -23,7 +24,10 @@ COMPILED := $(BIN)/python -m compileall -q -x /kubernetes/ $(VENV)/lib
 RESOLVE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--fork-strategy fewest --generate-hashes --no-annotate --no-emit-index-url --no-header --upgrade
 
-.PHONY: help demo test soak e2e format lock bench clean
+SEEDS ?= 100
+FIRST ?= 0
+
+.PHONY: help demo test soak sim e2e format lock bench clean
 
 help:
 	@sed -n 's/^#   make/make/p' Makefile
@@ -40,6 +44,9 @@ test: $(VENV)/.tools
 
 soak: export SLIMJOBS_SOAK := 1
 soak: test
+
+sim: $(VENV)/.tools
+	$(BIN)/python -m tests.simulation.run --seeds $(SEEDS) --first $(FIRST) $(ARGS)
 
 e2e: $(VENV)/.tools $(VENV)/.go
 	$(BIN)/python -m tests.cluster.binary

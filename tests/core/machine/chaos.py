@@ -27,6 +27,7 @@ from slimjobs.eventlog.events.runs import RunId
 from slimjobs.eventlog.raft import Membership, NodeId
 from slimjobs.projections.views import RunDetail, RunStatus
 from tests.core.machine.cluster_world import ClusterWorld, Host
+from tests.core.machine.invariants import Invariant
 from tests.core.machine.network import FAIR, Weather
 from tests.core.machine.timeline import MILLISECOND
 from tests.core.machine.world import definition
@@ -47,8 +48,11 @@ class Chaos:
 
     def __init__(self, world: ClusterWorld, faults: Mapping[Callable[[Chaos], None], float]) -> None:
         self.world = world
+        self.names = list(world.hosts)
         self.random = self.world.random
         self.war = True
+        self.patience_seconds = PEACE_SECONDS
+        self.settling_seconds = 10
         self.triggered: list[tuple[str, RunId]] = []
         self.keys: dict[str, str] = {}
         self.load_ns = self.random.choice([20, 100, 400]) * MILLISECOND
@@ -82,12 +86,12 @@ class Chaos:
 
     def _begin(self) -> None:
         if self.grows:
-            first = self.world.hosts[NAMES[0]]
+            first = self.world.hosts[self.names[0]]
             peers = first.settings.peers
             first.settings = msgspec.structs.replace(first.settings, peers={first.name: peers[first.name]})
             self.world.boot(first.name)
             self.world.call(first.name, self._trigger())
-            self.world.run_for(3)
+            self.world.run_for(0.3 * self.settling_seconds)
             self.world.crash(first.name)
             first.settings = msgspec.structs.replace(first.settings, peers=peers)
         self.world.boot_all()
@@ -155,11 +159,11 @@ class Chaos:
 
     @property
     def whole(self) -> bool:
-        """Whether every host is a voter in the log and on every node, and lives: then one disk may be lost."""
+        """Whether every host is a voter in the log and on every node, and lives: then one disk of three may be lost."""
         nodes = {host.disk.node for host in self.world.hosts.values()}
         seen = [self.world.chronicle.membership]
         seen += [host.raft.membership for host in self.world.hosts.values() if host.process is not None]
-        live = len(seen) == len(self.world.hosts) + 1
+        live = len(seen) == len(self.world.hosts) + 1 > 3
         return live and all(set(membership.voters) == nodes for membership in seen)
 
     def strangers(self) -> list[Host]:
@@ -177,14 +181,15 @@ class Chaos:
         world.say("peace")
         world.network.heal()
         world.network.weather = FAIR
-        world.effects_late = world.effects_lost = 0.0
+        world.effects_late = world.effects_lost = world.effects_refused = world.holds = 0.0
+        world.release_held()
         for host in world.hosts.values():
             host.clock.skew_ms = 0
             self.heal_disk(host)
             if host.asleep_since is not None:
                 world.wake(host.name)
         world.boot_all()
-        world.run_for(10)
+        world.run_for(self.settling_seconds)
         self._replace_strangers()
         self._wait_for_rest()
 
@@ -204,7 +209,7 @@ class Chaos:
             self.world.boot(host.name)
 
     def _wait_for_rest(self) -> None:
-        for _ in range(PEACE_SECONDS):
+        for _ in range(self.patience_seconds):
             self.world.run_for(1)
             if not self.troubles():
                 return
@@ -212,6 +217,7 @@ class Chaos:
 
     def troubles(self) -> list[str]:
         """What has not come to rest."""
+        self.world.chronicle.checked.look(Invariant.REST)
         world, state = self.world, self.world.chronicle.state
         membership, nodes = world.chronicle.membership, {host.disk.node for host in world.hosts.values()}
         troubles = [f"{run.hex()} is under way" for run in (*state.queued, *state.active, *state.deleted)]
@@ -230,7 +236,9 @@ class Chaos:
 
     def orphans(self) -> list[str]:
         state = self.world.chronicle.state
-        return [name for name, job in self.world.orchestrator.objects.items() if state.job_of(job.run) is None]
+        strangers = self.world.orchestrator.strangers
+        objects = self.world.orchestrator.objects
+        return [name for name, job in objects.items() if job.uid not in strangers and state.job_of(job.run) is None]
 
     def _judge(self) -> None:
         world = self.world
@@ -238,9 +246,9 @@ class Chaos:
             world.chronicle.agrees_with(host.machine)
         world.chronicle.onlooker.agrees_with(world.chronicle.state)
         for run, job in world.promises.acknowledged.items():
-            if run in world.promises.deletion_asked:
+            if run in world.promises.deletion_asked or run in world.chronicle.expired:
                 continue
-            detail = world.told(self.random.choice(NAMES), ShowRun(job, run, True))
+            detail = world.told(self.random.choice(self.names), ShowRun(job, run, True))
             assert isinstance(detail, RunDetail), f"an acknowledged run is not there: {detail}"
             assert detail.row.status in GOOD_ENDS
 
@@ -286,12 +294,14 @@ def go_on(chaos: Chaos, host: Host, life: int) -> None:
 
 def cut(chaos: Chaos) -> None:
     """One direction, all of one node, or one link both ways."""
-    network, (one, two, three) = chaos.world.network, chaos.random.sample(NAMES, 3)
+    if len(chaos.names) == 1:
+        return
+    network, (one, two, *others) = chaos.world.network, chaos.random.sample(chaos.names, len(chaos.names))
     match chaos.random.randrange(3):
         case 0:
             network.sever(one, two)
         case 1:
-            network.split({one}, {two, three})
+            network.split({one}, {two, *others})
         case _:
             network.split({one}, {two})
     chaos.world.say("cut:", *sorted(network.cut))
@@ -314,14 +324,14 @@ def weather(chaos: Chaos) -> None:
 
 def clock(chaos: Chaos) -> None:
     """A wall clock jumps; now and then so far that its node must not lead."""
-    host = chaos.world.hosts[chaos.random.choice(NAMES)]
+    host = chaos.world.hosts[chaos.random.choice(chaos.names)]
     jump_ms = chaos.random.choice([50, 1000, 1000, 20_000])
     host.clock.skew_ms = chaos.random.randint(-jump_ms, jump_ms)
     chaos.world.say("the clock of", host.name, "is wrong by", host.clock.skew_ms)
 
 
 def slow_disk(chaos: Chaos) -> None:
-    host = chaos.world.hosts[chaos.random.choice(NAMES)]
+    host = chaos.world.hosts[chaos.random.choice(chaos.names)]
     slowest_ms = chaos.random.choice([20, 300, 3000])
     host.disk_delay_ns = (MILLISECOND, slowest_ms * MILLISECOND)
     host.disk.refuses_snapshots = chaos.random.random() < 0.3
@@ -347,7 +357,7 @@ def give_room(chaos: Chaos, host: Host, taken: int) -> None:
 
 def transfer(chaos: Chaos) -> None:
     if (host := chaos.any_live()) is not None:
-        chaos.world.call(host.name, TransferLeadership(chaos.random.choice(["", *NAMES])))
+        chaos.world.call(host.name, TransferLeadership(chaos.random.choice(["", *chaos.names])))
 
 
 def restart_politely(chaos: Chaos) -> None:
@@ -365,7 +375,7 @@ def end(chaos: Chaos, host: Host, life: int) -> None:
 
 def remove(chaos: Chaos) -> None:
     if chaos.whole and (host := chaos.any_live()) is not None:
-        chaos.world.call(host.name, RemoveMember(chaos.random.choice(NAMES)))
+        chaos.world.call(host.name, RemoveMember(chaos.random.choice(chaos.names)))
 
 
 def return_removed(chaos: Chaos) -> None:
@@ -383,7 +393,7 @@ def trouble_orchestrator(chaos: Chaos) -> None:
         case 0:
             world.effects_late, world.effects_lost = random.choice([0.0, 0.1]), random.choice([0.0, 0.2])
         case 1:
-            world.lose_watch(random.choice(NAMES))
+            world.lose_watch(random.choice(chaos.names))
         case _:
             if world.orchestrator.objects:
                 world.vanish(random.choice(list(world.orchestrator.objects)))

@@ -11,15 +11,16 @@ from collections.abc import Callable
 
 from slimjobs.core.machine.machine import Machine
 from slimjobs.eventlog.events.record import CHAIN_START, Record, decode_record, runs_of
-from slimjobs.eventlog.events.runs import RunDeleted, RunEnqueued, RunId
+from slimjobs.eventlog.events.runs import RunDeleted, RunEnqueued, RunId, RunsExpired
 from slimjobs.eventlog.raft import Entry, EntryKind, Index, Membership, NodeId, Raft, Role, Term, decode_membership
 from slimjobs.projections.fold import apply
 from slimjobs.projections.listing import status_of
 from slimjobs.projections.snapshot import state_hash
 from slimjobs.projections.state import State
 from slimjobs.projections.views import RunStatus
-from tests.core.decide.onlooker import Onlooker
 from tests.core.machine.cluster_disk import ClusterDisk, Snapshot
+from tests.core.machine.distant_onlooker import DistantOnlooker
+from tests.core.machine.invariants import Checked, Invariant
 
 
 def consensus_of(machine: Machine) -> Raft:
@@ -34,13 +35,15 @@ class Chronicle:
     """
 
     def __init__(self) -> None:
+        self.checked = Checked()
         self.entries: list[Entry] = []
         self.state = State()
-        self.onlooker = Onlooker()
+        self.onlooker = DistantOnlooker(self.checked)
         self.memberships: list[Membership] = [Membership()]
         self.corrupt: set[NodeId] = set()
         self.enqueued: dict[RunId, Index] = {}
         self.deleted: dict[RunId, Index] = {}
+        self.expired: set[RunId] = set()
         self.leaders: dict[Term, NodeId] = {}
         self.on_record: Callable[[Index, Record], None] = lambda index, record: None
         self._statuses: dict[RunId, tuple[list[Index], list[RunStatus | None]]] = {}
@@ -74,6 +77,7 @@ class Chronicle:
     def _take(self, raft: Raft, disk: ClusterDisk, before: Index) -> None:
         """Compare what the node newly holds to be committed; what nobody held before becomes the truth."""
         for index in range(before + 1, raft.commit + 1):
+            self.checked.look(Invariant.SAME_STATE)
             entry = disk.view.get(Index(index))
             if index <= len(self.entries):
                 held = entry is None or entry == self.entries[index - 1]
@@ -101,6 +105,8 @@ class Chronicle:
                 self.enqueued[event.run] = entry.index
             elif isinstance(event, RunDeleted):
                 self.deleted[event.run] = entry.index
+            elif isinstance(event, RunsExpired):
+                self.expired.update(event.runs)
         for run in runs_of(record):
             indices, statuses = self._statuses.setdefault(run, ([], []))
             indices.append(entry.index)
@@ -118,6 +124,7 @@ class Chronicle:
         if state.index > raft.commit:
             assert raft.role is Role.LEADER or state.index <= raft.last_index, "more is applied than the log holds"
             return
+        self.checked.look(Invariant.SAME_STATE)
         assert state.chain == self._chains.get(state.index), f"{raft.id} has another state at {state.index}"
 
     # Snapshots ------------------------------------------------------------------------------------------------------
@@ -126,6 +133,7 @@ class Chronicle:
         """Of the same entry every node writes the same bytes."""
         if node in self.corrupt:
             return
+        self.checked.look(Invariant.SAME_STATE)
         at = snapshot.header.index, snapshot.header.term
         assert self._written.setdefault(at, snapshot) == snapshot, f"two snapshots of {at} differ"
 
@@ -143,6 +151,7 @@ class Chronicle:
 
     def agrees_with(self, machine: Machine) -> None:
         """The node has all of the log, and knows all that it says, and nothing else."""
+        self.checked.look(Invariant.SAME_STATE)
         raft = consensus_of(machine)
         assert raft.commit == self.last_index, f"{raft.id} is at {raft.commit} of {self.last_index}"
         assert state_hash(machine.state) == state_hash(self.state), f"{raft.id} knows something else than the log"

@@ -8,7 +8,7 @@ and state by the chronicle, its answers by the promises. A world is made of a se
 from __future__ import annotations
 
 import hashlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random
@@ -16,13 +16,24 @@ from random import Random
 import msgspec
 
 from slimjobs.core.decide.commands import Command, Configure, Configured, Declared
-from slimjobs.core.machine.inputs import Asked, Called, EffectEnded, Input, Now, Observed, Started, Tick, Token
+from slimjobs.core.machine.inputs import (
+    Abandoned,
+    Asked,
+    Called,
+    EffectEnded,
+    Input,
+    Now,
+    Observed,
+    Started,
+    Tick,
+    Token,
+)
 from slimjobs.core.machine.letters import Letter
 from slimjobs.core.machine.machine import Machine
 from slimjobs.core.machine.outputs import Answer, Observe, Output, SaveSnapshot, Send, StartEffect, Stop, Tell, WakeAt
 from slimjobs.core.machine.queries import Query, ShowRun
 from slimjobs.core.machine.settings import MachineSettings
-from slimjobs.core.orchestrators.ports import Effect, Outcome, Unavailable
+from slimjobs.core.orchestrators.ports import Effect, Outcome, Rejected, Unavailable
 from slimjobs.eventlog.events.definitions import Definition, Source
 from slimjobs.eventlog.raft import NodeId, Raft, Role
 from slimjobs.eventlog.storage.requests import InstallSnapshot, PublishSnapshot, SnapshotRefused
@@ -38,6 +49,8 @@ THE_YEAR_2023_MS = 1_700_000_000_000
 TOKENS_OF_A_LIFE = 1_000_000
 """A process counts its callers from 1, as every process does; the world tells callers of different lives apart."""
 
+LONGEST_LINE = 180
+
 ROUND_TRIP_NS = 5 * SECOND
 """How much longer than its patience a caller may wait: an election, and a slow way there and back."""
 
@@ -49,10 +62,16 @@ class HostClock:
         self.drift_ppm = drift_ppm
         self.skew_ms = skew_ms
         self._started_ns = started_ns
+        self._gained_ns = 0
+
+    def drift(self, ppm: int, true_ns: int) -> None:
+        """Go so much too fast from now on; what it says now does not jump."""
+        self._gained_ns += true_ns * self.drift_ppm // 1_000_000 - true_ns * ppm // 1_000_000
+        self.drift_ppm = ppm
 
     def now(self, true_ns: int) -> Now:
         """The time that a process on this host reads."""
-        passed_ns = true_ns + true_ns * self.drift_ppm // 1_000_000
+        passed_ns = true_ns + true_ns * self.drift_ppm // 1_000_000 + self._gained_ns
         return Now(THE_YEAR_2023_MS + passed_ns // MILLISECOND + self.skew_ms, self._started_ns + passed_ns)
 
     def delay_until(self, monotonic_ns: int, true_ns: int) -> int:
@@ -100,7 +119,9 @@ class Host:
 class ClusterWorld:
     """Hosts by name. No node may stop by itself unless `may_stop` says so.
 
-    `trace` is a hash over everything that was said, `transcript` the last of it in words.
+    `trace` is a hash over everything that was said, `transcript` the last of it in words; `story` leaves the turns out.
+    `harm` counts what was done to requests of the orchestrator: shares of them are lost, late, or refused with one of
+    `refusals`, and of the share `holds` each is kept back until `release_held`.
     """
 
     def __init__(self, names: Sequence[str], definitions: dict[str, Definition], seed: int = 0) -> None:
@@ -108,21 +129,30 @@ class ClusterWorld:
         self.timeline = Timeline()
         self.definitions = {"default": DEFAULT, **definitions}
         caps = {name: each.number_parallel_job for name, each in definitions.items()}
-        self.orchestrator = SharedOrchestrator(caps)
+        self.orchestrator = self.new_orchestrator(caps)
         self.network = Network(self.timeline, self.random)
         self.network.overheard = self._overhear
         self.chronicle = Chronicle()
+        self.orchestrator.checked = self.chronicle.checked
         self.promises = Promises(self.chronicle, self.orchestrator)
         self.effect_delay_ns = (1 * MILLISECOND, 20 * MILLISECOND)
         self.effects_lost = 0.0
         self.effects_late = 0.0
+        self.effects_refused = 0.0
+        self.refusals: tuple[Outcome, ...] = (Unavailable("503"),)
+        self.holds = 0.0
+        self.harm: Counter[str] = Counter()
+        self._held: list[Callable[[], None]] = []
         self.under_way = 0
         self.may_stop = False
         self.letters: list[Letter] = []
         self.transcript: deque[str] = deque(maxlen=400)
+        self.story: deque[str] = deque(maxlen=400)
+        self.said = 0
         self._trace = hashlib.blake2b(digest_size=16)
         self._lives = 0
         self._last_node = 0
+        self.moves_ms = (1, 60)
         self._objects_move_at: int | None = None
         self.hosts = {name: self._host(name, names) for name in names}
 
@@ -130,6 +160,10 @@ class ClusterWorld:
         clock = HostClock(started_ns=self.random.randrange(10**6) * SECOND)
         settings = MachineSettings(name=name, peers={peer: f"{peer}:3262" for peer in peers}, version="1")
         return Host(name, self.new_disk(), clock, settings)
+
+    def new_orchestrator(self, caps: dict[str, int]) -> SharedOrchestrator:
+        """The orchestrator that all nodes share."""
+        return SharedOrchestrator(caps)
 
     def new_disk(self) -> ClusterDisk:
         """An empty disk, which will be another node than any before."""
@@ -147,9 +181,19 @@ class ClusterWorld:
 
     def say(self, *words: object) -> None:
         """Put something into the transcript and the trace."""
+        self.story.append(self._mutter(*words)[:LONGEST_LINE])
+        self.said += 1
+
+    def _mutter(self, *words: object) -> str:
         line = f"{self.timeline.now_ns / SECOND:.6f} " + " ".join(map(str, words))
         self.transcript.append(line)
         self._trace.update(line.encode())
+        return line
+
+    def seal(self) -> None:
+        """Let the trace be of the log too, byte for byte."""
+        for entry in self.chronicle.entries:
+            self._trace.update(entry.payload)
 
     # Processes ------------------------------------------------------------------------------------------------------
 
@@ -246,7 +290,7 @@ class ClusterWorld:
         inputs, now = list(host.inbox), host.clock.now(self.timeline.now_ns)
         host.inbox.clear()
         outputs = host.process.handle(inputs, now)
-        self.say(host.name, "takes", *map(_named, inputs))
+        self._mutter(host.name, "takes", *map(_named, inputs))
         for output in outputs:
             self._carry_out(host, output)
         self.chronicle.look_at(host.process, host.disk, host.life)
@@ -262,8 +306,10 @@ class ClusterWorld:
 
     def _carry_out(self, host: Host, output: Output) -> None:
         match output:
-            case Answer() | Tell():
-                pass  # answers are judged after the log was
+            case Answer():
+                pass  # it is judged after the log was
+            case Tell(text, facts):
+                self.say(host.name, "tells:", text, dict(facts))
             case Send(letters):
                 for letter in letters:
                     self.network.send(host.name, letter)
@@ -271,6 +317,7 @@ class ClusterWorld:
                 self._start_effect(host, effect_id, effect)
             case Observe(watch):
                 self.orchestrator.watch_for(host.name, watch)
+                self.watch_begins(host)
                 self._observe_soon(host, host.life)
             case SaveSnapshot():
                 self._save_snapshot(host, output)
@@ -282,6 +329,9 @@ class ClusterWorld:
             case _:
                 host.disk.take(output)
                 self._write_soon(host)
+
+    def watch_begins(self, host: Host) -> None:
+        """A node begins to watch the orchestrator, or ends it: a place to tell it of its surroundings."""
 
     def _overhear(self, sender: str, letter: Letter, content: bytes) -> None:
         self._trace.update(content)
@@ -336,14 +386,44 @@ class ClusterWorld:
         self.under_way += 1
         self.say(host.name, "asks for", type(effect).__name__, host.life)
         delay_ns = self.random.randint(*self.effect_delay_ns)
+        if self.random.random() < self.effects_refused:
+            self._refuse_effect(host, effect_id, delay_ns)
+            return
+        if self.random.random() < self.holds:
+            self._hold(host, effect_id, effect)
+            return
         if self.random.random() < self.effects_late:
+            self.harm["requests late"] += 1
             delay_ns = self.random.randint(0, 20) * SECOND
         if lost := self.random.random() < self.effects_lost:
+            self.harm["answers of requests lost"] += 1
             outcome = Unavailable("no answer")
             self.timeline.after(
                 self.random.randint(0, delay_ns), partial(self._reply, host, host.life, effect_id, outcome)
             )
         self.timeline.after(delay_ns, partial(self._arrive, host, host.life, effect_id, effect, told=not lost))
+
+    def _hold(self, host: Host, effect_id: int, effect: Effect) -> None:
+        """Keep a request back, while whoever asked gives up on it."""
+        self.harm["requests held back"] += 1
+        self._held.append(partial(self._arrive, host, host.life, effect_id, effect, told=False))
+        self.timeline.after(10 * SECOND, partial(self._reply, host, host.life, effect_id, Unavailable("no answer")))
+
+    def release_held(self, within_seconds: int = 20) -> None:
+        """Let what was held back arrive, in any order, whatever has happened meanwhile."""
+        held, self._held = self._held, []
+        for arrives in held:
+            self.timeline.after(self.random.randint(0, within_seconds * SECOND), arrives)
+
+    def _refuse_effect(self, host: Host, effect_id: int, delay_ns: int) -> None:
+        outcome = self.random.choice(self.refusals)
+        self.harm[
+            f"requests answered {outcome.detail}"
+            if isinstance(outcome, Unavailable | Rejected)
+            else "requests answered 404"
+        ] += 1
+        self.under_way -= 1
+        self.timeline.after(delay_ns, partial(self._reply, host, host.life, effect_id, outcome))
 
     def _arrive(self, host: Host, life: int, effect_id: int, effect: Effect, *, told: bool) -> None:
         """A request arrives at the orchestrator, however late, whoever has died meanwhile."""
@@ -364,7 +444,7 @@ class ClusterWorld:
                 self._observe_soon(host, host.life)
         if self._objects_move_at is None and self.orchestrator.moving():
             self._objects_move_at = self.timeline.now_ns
-            self.timeline.after(self.random.randint(1, 60) * MILLISECOND, self._move)
+            self.timeline.after(self.random.randint(*self.moves_ms) * MILLISECOND, self._move)
 
     def _move(self) -> None:
         self._objects_move_at = None
@@ -408,6 +488,16 @@ class ClusterWorld:
         self._hear(host, host.life, Asked(Token(host.last_token), query, stale))
         return token
 
+    def abandon(self, token: Token) -> None:
+        """A caller has gone; nobody tells it anything any more."""
+        caller = self.promises.waiting.get(token)
+        if caller is None:
+            return
+        self.promises.abandons(token)
+        host = self.hosts[caller.node]
+        self.say("caller", token, "at", host.name, "has gone")
+        self._hear(host, host.life, Abandoned(Token(token - host.first_token)))
+
     def _token(self, host: Host, said: Command | Query, *, stale: bool = False) -> Token:
         host.last_token += 1
         token = Token(host.first_token + host.last_token)
@@ -429,6 +519,14 @@ class ClusterWorld:
             declared = {name: Declared(each, Source.CONFIGURATION) for name, each in self.definitions.items()}
             proposed = self.call(host.name, Configure(declared))
         self.timeline.after(SECOND, partial(self._configure, host, life, proposed))
+
+    def reload(self, definitions: dict[str, Definition]) -> None:
+        """Every node that lives reads other definitions, and proposes them."""
+        self.definitions = {"default": DEFAULT, **definitions}
+        for name, definition in definitions.items():
+            self.orchestrator.allow(name, definition.number_parallel_job)
+        for host in self.hosts.values():
+            self._configure(host, host.life)
 
     def value_of(self, token: Token) -> object:
         """What a caller was told."""

@@ -204,8 +204,8 @@ def written_place(chaos: Chaos, files: SimulatedFiles, names: list[str]) -> list
 
 
 def stored(chaos: Chaos) -> StoredWorld:
-    assert isinstance(chaos, DiskChaos)
-    return chaos.stored
+    assert isinstance(chaos.world, StoredWorld)
+    return chaos.world
 
 
 def disk(chaos: Chaos, host: Host) -> StoredDisk:

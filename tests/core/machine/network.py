@@ -7,6 +7,7 @@ is bad: then they are lost, doubled, late, and overtake each other. They travel 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from random import Random
@@ -57,10 +58,14 @@ Direction = tuple[str, str]
 
 
 class Network:
-    """Names are those of nodes. `overheard` sees every letter that is sent; those that `loses` picks do not arrive."""
+    """Names are those of nodes. `overheard` sees every letter that is sent; those that `loses` picks do not arrive.
+
+    `harm` counts what the weather did.
+    """
 
     def __init__(self, timeline: Timeline, random: Random) -> None:
         self.weather = FAIR
+        self.harm: Counter[str] = Counter()
         self.cut: set[Direction] = set()
         self.overheard: Callable[[str, Letter, bytes], None] = lambda sender, letter, content: None
         self.loses: Callable[[Letter], bool] = lambda letter: False
@@ -178,14 +183,22 @@ class Network:
 
     def _post(self, direction: Direction, link: Link, content: bytes, may_double: bool) -> None:
         weather, random = self.weather, self._random
-        if direction in self.cut or random.random() < weather.lost:
+        if direction in self.cut:
+            self.harm["letters cut off"] += 1
+            return
+        if random.random() < weather.lost:
+            self.harm["letters lost"] += 1
             return
         copies = 2 if may_double and random.random() < weather.doubled else 1
+        self.harm["letters doubled"] += copies - 1
         for _ in range(copies):
             arrival_ns = self._timeline.now_ns + random.randint(*weather.latency_ns)
             if random.random() < weather.late:
                 arrival_ns += random.randint(0, weather.late_ns)
-            if weather.in_order:
+                self.harm["letters late"] += 1
+            if not weather.in_order:
+                self.harm["letters that may overtake"] += 1
+            else:
                 link.last_arrival_ns = arrival_ns = max(arrival_ns, link.last_arrival_ns)
             delay_ns = arrival_ns - self._timeline.now_ns
             self._timeline.after(delay_ns, partial(self._arrive, direction, link.door, content))

@@ -7,7 +7,6 @@ run is ever released, none after its deletion was promised, and never more than 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
 
 import msgspec
 
@@ -33,6 +32,7 @@ from slimjobs.core.orchestrators.ports import (
     Vanished,
 )
 from slimjobs.eventlog.events.runs import RunId
+from tests.core.machine.invariants import Checked, Invariant
 
 FINAL = frozenset({Phase.SUCCEEDED, Phase.FAILED})
 
@@ -47,17 +47,26 @@ class Watch:
 
 
 class SimulatedOrchestrator:
-    """Objects by name. `caps` are those of the jobs, `forbidden` the runs of which nothing may start any more."""
+    """Objects by name. `caps` are those of the jobs, `forbidden` the runs of which nothing may start any more.
 
-    def __init__(self, caps: Mapping[str, int]) -> None:
+    `strangers` are the uids of objects that belong to another cluster.
+    """
+
+    def __init__(self, caps: dict[str, int]) -> None:
         self.objects: dict[str, ObservedJob] = {}
         self.forbidden: set[RunId] = set()
         self.released: dict[RunId, set[str]] = {}
+        self.strangers: set[str] = set()
+        self.checked = Checked()
         self.watch: Watch | None = None
         self._caps = caps
         self._jobs: dict[str, str] = {}
         self._expiring: set[str] = set()
         self._uids = 0
+
+    def allow(self, name: str, cap: int) -> None:
+        """A cap rises. One that falls stops nothing that is under way, so what was allowed once still is."""
+        self._caps[name] = max(cap, self._caps.get(name, 0))
 
     # Requests -------------------------------------------------------------------------------------------------------
 
@@ -65,6 +74,8 @@ class SimulatedOrchestrator:
         """Do what is asked, as the Kubernetes API would."""
         if isinstance(effect, Create):
             return self._create(effect.job)
+        self.checked.look(Invariant.STRANGERS)
+        assert effect.uid not in self.strangers, f"{effect} is about an object of another cluster"
         job = self.objects.get(effect.name)
         if job is None or job.uid != effect.uid:
             return Missing()
@@ -80,15 +91,19 @@ class SimulatedOrchestrator:
     def _create(self, asked: Job) -> Outcome:
         if (there := self.objects.get(asked.name)) is not None:
             return AlreadyExists(there)
-        self._uids += 1
-        job = ObservedJob(asked.name, f"uid-{self._uids}", asked.cluster, asked.run, Phase.SUSPENDED)
+        job = ObservedJob(asked.name, self._new_uid(), asked.cluster, asked.run, Phase.SUSPENDED)
         self._jobs[asked.name] = asked.job
         self._change(job)
         return Created(job)
 
+    def _new_uid(self) -> str:
+        self._uids += 1
+        return f"uid-{self._uids}"
+
     def _release(self, job: ObservedJob) -> None:
         if job.ending or job.phase is not Phase.SUSPENDED:
             return
+        self.checked.look(Invariant.ONE_RELEASE)
         assert job.run not in self.forbidden, "a run starts after its deletion was promised"
         uids = self.released.setdefault(job.run, set())
         uids.add(job.uid)
@@ -127,6 +142,10 @@ class SimulatedOrchestrator:
     def _change(self, job: ObservedJob) -> None:
         self.objects[job.name] = job
         self._tell(Changed(job))
+        self._judge_caps()
+
+    def _judge_caps(self) -> None:
+        self.checked.look(Invariant.CAP)
         under_way = [each for each in self.objects.values() if each.phase not in {Phase.SUSPENDED, *FINAL}]
         for name, cap in self._caps.items():
             assert sum(self._jobs[each.name] == name for each in under_way) <= cap, f"more of {name} than its cap"

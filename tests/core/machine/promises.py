@@ -32,6 +32,7 @@ from slimjobs.eventlog.events.runs import RunDeleted, RunEnqueued, RunId, parse_
 from slimjobs.eventlog.raft import Index
 from slimjobs.projections.views import RunDetail, RunPage
 from tests.core.machine.chronicle import Chronicle
+from tests.core.machine.invariants import Invariant
 from tests.core.machine.shared_orchestrator import SharedOrchestrator
 
 SURELY_NOT_DONE = (Forbidden, Invalid, KeyReused, NoLeader, NoRoom, NotPossible, QueueFull, TooManyKeys)
@@ -64,7 +65,9 @@ class Promises:
         self._keys: dict[RunId, bytes] = {}
         self._enqueued_keys: dict[bytes, RunId] = {}
         self._floor = Index(0)
+        self._abandoned: set[Token] = set()
         self._chronicle = chronicle
+        self._checked = chronicle.checked
         self._orchestrator = orchestrator
         chronicle.on_record = self._recorded
 
@@ -79,6 +82,11 @@ class Promises:
             case DeleteRun(run=run):
                 self.deletion_asked.add(run)
                 self._deletions[run] = self._deletions.get(run, 0) + 1
+
+    def abandons(self, token: Token) -> None:
+        """The caller does not wait any more; it may be answered all the same."""
+        if self.waiting.pop(token, None) is not None:
+            self._abandoned.add(token)
 
     def node_died(self, node: str) -> None:
         """Whoever waited at this node will never know."""
@@ -101,6 +109,9 @@ class Promises:
 
     def told(self, node: str, answer: Answer) -> None:
         """Judge an answer as it is given."""
+        self._checked.look(Invariant.TRUTH)
+        if answer.token in self._abandoned:
+            return
         assert answer.token not in self.answers, f"caller {answer.token} is answered twice"
         caller = self.waiting.pop(answer.token, None)
         assert caller is not None, f"nobody has asked for {answer}"
@@ -138,6 +149,7 @@ class Promises:
 
     def _accepted(self, asked: list[RunId], accepted: tuple[RunId, ...], job: str) -> None:
         for run in accepted:
+            self._checked.look(Invariant.ONE_END)
             assert run in self._chronicle.enqueued, "a trigger is acknowledged that is not in the log"
             self.acknowledged[run] = job
         self._refuse(run for run in asked if run not in accepted)
@@ -167,6 +179,7 @@ class Promises:
 
     def _recorded(self, index: Index, record: Record) -> None:
         for event in record.events:
+            self._checked.look(Invariant.TRUTH)
             if isinstance(event, RunEnqueued):
                 assert event.run not in self._refused, f"{event.run.hex()} was refused and is enqueued at {index}"
                 self._enqueue_key(event.run)

@@ -9,11 +9,12 @@ from tests.core.machine.orchestrator import SimulatedOrchestrator, Watch
 
 
 class SharedOrchestrator(SimulatedOrchestrator):
-    """`watches` by the name of the node, one at most for each."""
+    """`watches` by the name of the node, one at most for each; those of `silent` nodes tell nothing for now."""
 
     def __init__(self, caps: dict[str, int]) -> None:
         super().__init__(caps)
         self.watches: dict[str, Watch] = {}
+        self.silent: set[str] = set()
 
     def watch_for(self, node: str, number: int | None) -> None:
         """This node watches from now on, under another number, or not any more."""
@@ -30,7 +31,7 @@ class SharedOrchestrator(SimulatedOrchestrator):
     def next_for(self, node: str) -> tuple[int, Observation] | None:
         """What this node's watcher is told next, with its number; a list is begun when the word of it is taken."""
         watch = self.watches.get(node)
-        if watch is None or not watch.ahead:
+        if watch is None or not watch.ahead or node in self.silent:
             return None
         observation = watch.ahead.popleft()
         if isinstance(observation, Unobserved):

@@ -16,10 +16,12 @@ import trio
 import trio._core._run as run_of_trio
 from trio.testing import MockClock
 
+from slimjobs.core.configuration import source
 from slimjobs.core.node import opening
 from slimjobs.eventlog.transport import outgoing
 from tests.simulation.programs.disk_task import DiskTask
 from tests.simulation.programs.judged_machine import JudgedMachine
+from tests.simulation.programs.life import configuration_here
 from tests.simulation.programs.roads import dial
 
 T = TypeVar("T")
@@ -70,6 +72,7 @@ def chance_from(seed: int) -> Iterator[None]:
         stack.enter_context(patch.object(opening, "secrets", Secrets(random)))
         stack.enter_context(patch.object(opening, "DiskThread", DiskTask))
         stack.enter_context(patch.object(opening, "Machine", JudgedMachine))
+        stack.enter_context(patch.object(source, "_content", configuration_here))
         stack.enter_context(patch.object(outgoing, "random", random))
         stack.enter_context(patch.object(outgoing, "dial", dial))
         yield

@@ -7,6 +7,7 @@ supervises it would do.
 from __future__ import annotations
 
 import copy
+import errno
 import json
 from random import Random
 from typing import Final
@@ -15,13 +16,12 @@ import trio
 
 from slimjobs.core.configuration.place import Place
 from slimjobs.core.configuration.settings import Settings, read_settings
-from slimjobs.core.configuration.source import ConfigurationSource
 from slimjobs.core.decide.commands import Command
 from slimjobs.core.machine.inputs import Token
 from slimjobs.core.machine.queries import Query
 from slimjobs.core.node.service import Reply
 from slimjobs.eventlog.raft import NodeId, Role, Term
-from slimjobs.eventlog.storage.errors import StorageError
+from slimjobs.eventlog.storage.errors import DiskFailed
 from tests.core.machine.chronicle import Chronicle, consensus_of
 from tests.core.machine.promises import Promises
 from tests.eventlog.storage.simulated_files import PowerLost, SimulatedFiles
@@ -34,28 +34,37 @@ NAMES: Final = ("node-0", "node-1", "node-2")
 CAPS: Final = {"fib": 2, "web": 1}
 FAST: Final = (0.0001, 0.001)
 
-_KEPT_SECONDS: Final = 10**6
-_CONFIGURATION: Final = json.dumps(
-    {
-        "Configurations": {
-            name: {
-                "Command": ["run"],
-                "Visibility": "Public",
-                "NumberParallelJob": cap,
-                "TtlSecondsAfterFinished": _KEPT_SECONDS,
+KEPT_SECONDS: Final = 10**6
+
+
+def configuration(version: int) -> bytes:
+    """The content of the configuration's file: the same jobs in every version, which run something else."""
+    return json.dumps(
+        {
+            "Configurations": {
+                name: {
+                    "Command": ["run"],
+                    "Args": [str(version)],
+                    "Visibility": "Public",
+                    "NumberParallelJob": cap,
+                    "TtlSecondsAfterFinished": KEPT_SECONDS,
+                }
+                for name, cap in CAPS.items()
             }
-            for name, cap in CAPS.items()
         }
-    }
-)
+    ).encode()
 
 
 class Host:
-    """`disk_seconds` is what a disk takes for what waits together, `skew_ms` how wrong the wall clock is."""
+    """`disk_seconds` is what a disk takes for what waits together, `skew_ms` how wrong the wall clock is.
+
+    `configuration` is what is in the file of that name.
+    """
 
     def __init__(self, name: str, settings: Settings) -> None:
         self.name, self.settings = name, settings
         self.files = SimulatedFiles()
+        self.configuration = configuration(0)
         self.disk_seconds = FAST
         self.skew_ms = 0
         self.life: Life | None = None
@@ -71,6 +80,7 @@ class Cluster:
         self.roads = Roads(self.random, self.tale, nursery)
         self.server = Server(Objects(dict(CAPS)), self.random, self.tale, nursery)
         self.chronicle = Chronicle()
+        self.server.objects.checked = self.chronicle.checked
         self.promises = Promises(self.chronicle, self.server.objects)
         self.gone: set[Token] = set()
         self.votes: dict[tuple[NodeId, Term], NodeId] = {}
@@ -93,14 +103,15 @@ class Cluster:
         self.nursery.start_soon(self._live, host, host.life)
 
     async def _live(self, host: Host, life: Life) -> None:
-        source = ConfigurationSource(_CONFIGURATION)
-        source.look()
         try:
-            await life.run(source)
+            await life.run()
         except* PowerLost:
             self.power_went(life)
-        except* StorageError as failure:
-            self.tale.say(host.name, "ends:", *map(str, failure.exceptions))
+        except* OSError as failures:
+            for failure in failures.exceptions:
+                self.disk_failed(life, failure)
+        except* DiskFailed as failures:
+            self.tale.say(host.name, "ends:", *map(str, failures.exceptions))
         self._buried(host, life)
         if not self.over:
             await trio.sleep(self.random.uniform(0.01, self.slowest_start_seconds))
@@ -136,6 +147,18 @@ class Cluster:
             self.roads.dark.add(life.name)
             life.end()
             self._leave_files(life, power=True)
+
+    def disk_failed(self, life: Life, error: BaseException) -> None:
+        """A sync has failed, or there was no room where there has to be: what was not synced may be on the disk or not.
+
+        Raises what no disk does.
+        """
+        if not isinstance(error, OSError) or error.errno not in {errno.EIO, errno.ENOSPC}:
+            raise error
+        self.tale.say(life.name, "has a disk that fails:", error)
+        life.files.syncs_to_failure = None
+        if error.errno == errno.EIO:
+            life.files.forget_unsynced(self.random)
 
     def _leave_files(self, life: Life, *, power: bool) -> None:
         """The disk of the host is what the dead cannot change any more."""

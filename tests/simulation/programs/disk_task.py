@@ -5,7 +5,6 @@ It answers, fails and stops as `DiskThread` does. Its files lose, tear, stall an
 
 from __future__ import annotations
 
-import errno
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -137,14 +136,8 @@ class DiskTask:
         self._life.cluster.chronicle.snapshot_kept(machine.id, Snapshot(reader.header, tuple(reader.frames())))
 
     def _fail(self, error: Exception) -> None:
-        cluster, host = self._life.cluster, self._life.host
-        known = isinstance(error, OSError) and error.errno in {errno.EIO, errno.ENOSPC}
-        if not known:
-            raise error
-        cluster.tale.say(host.name, "has a disk that fails:", error)
+        self._life.cluster.disk_failed(self._life, error)
         self._refusal = DiskFailed(f"the disk failed: {error}")
         self._refusal.__cause__ = error
-        self._life.files.syncs_to_failure = None
-        self._life.files.forget_unsynced(cluster.random)
         self.storage.abandon()
         self._failed(self._refusal)

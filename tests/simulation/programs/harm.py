@@ -13,7 +13,7 @@ import trio
 from slimjobs.core.decide.commands import TransferLeadership
 from tests.core.machine.chronicle import consensus_of
 from tests.eventlog.storage.simulated_files import SimulatedFiles
-from tests.simulation.programs.cluster import FAST, NAMES, Cluster
+from tests.simulation.programs.cluster import FAST, NAMES, Cluster, configuration
 from tests.simulation.programs.life import Life
 from tests.simulation.programs.roads import FAIR
 
@@ -179,6 +179,14 @@ async def transfer(harm: Harm) -> None:
         await harm.cluster.ask(life, TransferLeadership(harm.random.choice(["", *NAMES])))
 
 
+async def reload(harm: Harm) -> None:
+    """The configuration's file changes, on one host or on all; now and then into something that nobody can read."""
+    content = configuration(harm.random.randrange(5)) if harm.random.random() < 0.8 else b'{"Configurations": [}'
+    for name in harm.random.choice([NAMES, [harm.random.choice(NAMES)]]):
+        harm.cluster.hosts[name].configuration = content
+        harm.cluster.tale.say(name, "is configured by", len(content), "bytes")
+
+
 async def trouble_orchestrator(harm: Harm) -> None:
     """It is down, slow, or loses what it is asked for or answers."""
     server = harm.cluster.server
@@ -223,6 +231,7 @@ async def make_peace(cluster: Cluster) -> None:
     cluster.roads.changed()
     cluster.slowest_start_seconds = 0.5
     for host in cluster.hosts.values():
+        host.configuration = configuration(0)
         host.skew_ms = 0
         host.disk_seconds = FAST
         host.files.capacity = host.files.syncs_to_failure = host.files.steps_to_power_loss = None
@@ -245,6 +254,7 @@ FAULTS: Final[Mapping[Fault, float]] = {
     failing_disk: 2,
     full_disk: 1,
     transfer: 2,
+    reload: 1,
     trouble_orchestrator: 3,
     lose_watches: 1,
     vanish: 1,

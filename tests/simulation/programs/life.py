@@ -6,6 +6,7 @@ What a process does after its death is nobody's business: its files are a copy t
 from __future__ import annotations
 
 from contextvars import ContextVar
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from tests.simulation.programs.roads import Roads
 
 THE_YEAR_2023_MS = 1_700_000_000_000
+CONFIGURATION_FILE = Path("jobs.json")
 TOKENS_OF_A_LIFE = 1_000_000
 """A process counts its callers from 1; the judges tell callers of different lives apart."""
 
@@ -39,6 +41,11 @@ _here: ContextVar[Life] = ContextVar("life")
 def here() -> Life:
     """The process that whoever asks belongs to."""
     return _here.get()
+
+
+def configuration_here(_: Path) -> bytes:
+    """What takes the place of reading the configuration's file: what is in that of this host."""
+    return here().host.configuration
 
 
 def here_or_nobody() -> str:
@@ -106,9 +113,11 @@ class Life:
 
     # From the beginning to the end ----------------------------------------------------------------------------------
 
-    async def run(self, source: ConfigurationSource) -> None:
+    async def run(self) -> None:
         """Open, run, close; what ends it comes out, in groups."""
         _here.set(self)
+        source = ConfigurationSource("", CONFIGURATION_FILE)
+        source.look()
         with self.scope:
             settings = self.host.settings
             async with (

@@ -9,10 +9,12 @@ import trio
 from slimjobs.core.decide.commands import Accepted, Command, DeleteRun, IdempotencyKey, Requested, Trigger
 from slimjobs.core.machine.queries import ListRuns, Query, ShowCluster, ShowRun, ShowStatus
 from slimjobs.core.node.service import Reply
+from slimjobs.eventlog.events.definitions import Overrides
 from slimjobs.eventlog.events.runs import RunId
 from tests.simulation.programs.cluster import CAPS, Cluster
 
 KEYS: Final = 8
+LONGEST_ARGUMENT: Final = 6_000
 PATIENCE_SECONDS: Final = 60.0
 """Longer than any node's: who waits so long was forgotten."""
 
@@ -32,6 +34,7 @@ class People:
         self.waiting = 0
         self._cluster, self._random = cluster, cluster.random
         self._jobs_of_keys: dict[str, str] = {}
+        self._big_share = self._random.choice([0.0, 0.0, 0.1, 0.4])
         self._pause_seconds = self._random.choice([0.02, 0.1, 0.4])
 
     async def call_forever(self) -> None:
@@ -70,8 +73,11 @@ class People:
     # What is asked --------------------------------------------------------------------------------------------------
 
     def _trigger(self) -> Trigger:
-        job = self._random.choice(list(CAPS))
-        return Trigger(tuple(Requested(run, job) for run in self._mint(job, self._random.choice([1, 1, 3]))), True)
+        job, overrides = self._random.choice(list(CAPS)), Overrides()
+        if self._random.random() < self._big_share:
+            overrides = Overrides(args=("x" * self._random.randrange(LONGEST_ARGUMENT),))
+        runs = self._mint(job, self._random.choice([1, 1, 3]))
+        return Trigger(tuple(Requested(run, job, overrides) for run in runs), True)
 
     def _mint(self, job: str, count: int) -> list[RunId]:
         first = len(self.triggered) + 1

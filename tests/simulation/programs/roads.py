@@ -21,6 +21,7 @@ from tests.simulation.programs.tale import Tale
 
 FAIR: Final = (0.00005, 0.0005)
 CARRIED_BYTES: Final = 64 * 1024
+NARROW_BYTES: Final = 4096
 ENDED: Final = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 
 Direction = tuple[str, str]
@@ -29,6 +30,7 @@ Direction = tuple[str, str]
 class Roads:
     """`cut` are directions in which nothing passes, `held` hosts that stand still, `dark` those without power.
 
+    `narrow`: the sockets take little at once, so that what is to leave piles up before them.
     `latency` is between what and what a letter takes, `late` the share that takes up to two seconds; `standing` are the
     connections by number, in the order in which they were made.
     """
@@ -40,6 +42,7 @@ class Roads:
         self.held: set[str] = set()
         self.dark: set[str] = set()
         self.connections = 0
+        self.narrow = random.random() < 0.5
         self._random, self._tale, self._nursery = random, tale, nursery
         self._doors: dict[str, socket.socket] = {}
         self.standing: dict[int, Connection] = {}
@@ -78,6 +81,8 @@ class Roads:
             end.close()
             raise Unreachable("Connection refused", refused=True) from None
         own, begin = socket.socketpair()
+        if self.narrow:
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, NARROW_BYTES)
         self.connections += 1
         self._tale.say(near, "is connected to", far)
         connection = Connection(self, near, far, begin, end)

@@ -16,6 +16,7 @@ def main() -> None:
     """Run the seeds, and sum up."""
     arguments = _arguments()
     faults: Counter[str] = Counter()
+    checked: Counter[str] = Counter()
     sums: Counter[str] = Counter()
     simulated, began_at = 0.0, time.monotonic()
     told_at = began_at
@@ -23,6 +24,7 @@ def main() -> None:
         story = simulate(seed, arguments.seconds)
         simulated += story.simulated_seconds
         faults.update(story.faults)
+        checked.update(story.checked)
         sums.update(seeds=1, calls=story.calls, answered=story.answered, runs=story.runs, entries=story.entries)
         if arguments.traces:
             _tell(f"{seed} {story.trace}")
@@ -30,7 +32,7 @@ def main() -> None:
             told_at = time.monotonic()
             _tell(f"{sums['seeds']} of {arguments.seeds} seeds, {told_at - began_at:.0f} s")
     if not arguments.traces:
-        _sum_up(sums, faults, simulated, time.monotonic() - began_at)
+        _sum_up(sums, faults, checked, simulated, time.monotonic() - began_at)
 
 
 def _arguments() -> argparse.Namespace:
@@ -42,11 +44,11 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _sum_up(sums: Counter[str], faults: Counter[str], simulated: float, seconds: float) -> None:
+def _sum_up(sums: Counter[str], faults: Counter[str], checked: Counter[str], simulated: float, seconds: float) -> None:
     _tell(f"{sums['seeds']} seeds clean: {simulated:,.0f} simulated seconds in {seconds:.1f} s")
     _tell(f"{sums['calls']:,} calls, {sums['answered']:,} answered; {sums['runs']:,} runs, {sums['entries']:,} entries")
-    for name, count in sorted(faults.items()):
-        _tell(f"  {name.replace('_', ' '):24}{count:8,}")
+    for name, count in (*sorted(faults.items()), *sorted(checked.items())):
+        _tell(f"{count:12,}  {name.replace('_', ' ')}")
 
 
 def _tell(line: str) -> None:

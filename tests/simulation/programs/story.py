@@ -39,6 +39,7 @@ class Story(msgspec.Struct):
     trace: str = ""
     simulated_seconds: float = 0.0
     faults: Mapping[str, int] = {}
+    checked: Mapping[str, int] = {}
     calls: int = 0
     answered: int = 0
     runs: int = 0
@@ -107,6 +108,7 @@ class _Teller:
     def _sum_up(self, cluster: Cluster, people: People) -> None:
         story, tale = self.story, cluster.tale
         story.trace, story.simulated_seconds, story.faults = tale.trace, tale.now, dict(tale.faults)
+        story.checked = {each.value: count for each, count in cluster.chronicle.checked.counts.items()}
         story.calls, story.answered = people.calls, people.answered
         story.runs, story.entries = len(cluster.chronicle.enqueued), len(cluster.chronicle.entries)
 

@@ -25,16 +25,13 @@ from tests.eventlog.raft.cluster import Cluster, cluster_of
 from tests.eventlog.raft.simulated import Node, Snapshot
 
 THREE = Membership((ME, A, B))
+TWO_AND_A_LEARNER = Membership((A, B), (ME,))
 
 
-def offer(index: int, term: int) -> SnapshotOffer:
-    return SnapshotOffer(A, ME, Term(9), Index(index), Term(term), THREE)
-
-
-def receiving(node: Node, index: int, term: int) -> list[AppendAnswer]:
+def receiving(node: Node, index: int, term: int, membership: Membership = THREE) -> list[AppendAnswer]:
     """What it answers to the offer of that snapshot, which it can fetch."""
-    node.fetch = lambda _: Snapshot(Index(index), Term(term), THREE, (b"state",))
-    return only(AppendAnswer, say(node, offer(index, term)))
+    node.fetch = lambda _: Snapshot(Index(index), Term(term), membership, (b"state",))
+    return only(AppendAnswer, say(node, SnapshotOffer(A, ME, Term(9), Index(index), Term(term), membership)))
 
 
 def compacted_leader() -> Node:
@@ -87,8 +84,9 @@ def test_a_follower_is_restored_and_goes_on_by_log() -> None:
 
 def test_a_restored_node_has_the_snapshots_state_membership_and_place() -> None:
     node = node_with([1, 1], term=9)
-    (answer,) = receiving(node, 5, 3)
+    (answer,) = receiving(node, 5, 3, TWO_AND_A_LEARNER)
     assert (answer.accepted, answer.index) == (True, 5)
+    assert node.raft.membership == TWO_AND_A_LEARNER
     assert (node.applied, node.raft.commit, node.raft.last_index, node.raft.log.first_index) == ([b"state"], 5, 5, 6)
 
 

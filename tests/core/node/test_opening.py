@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from slimjobs.core.machine.machine import Machine
 from slimjobs.core.machine.settings import MachineSettings
-from slimjobs.core.node.opening import cluster_in_log, start_of
+from slimjobs.core.node.opening import cluster_in_log, open_machine, start_of
 from slimjobs.eventlog.events.cluster import ClusterFounded, MemberNamed
 from slimjobs.eventlog.events.record import Event, Record, encode_record
 from slimjobs.eventlog.raft import Entry, EntryKind, Index, NodeId, Term
-from slimjobs.eventlog.storage.store import Storage
+from slimjobs.eventlog.storage.errors import DiskFailed
+from slimjobs.eventlog.storage.store import Storage, StorageOptions
 from slimjobs.projections.state import State
 from tests.eventlog.storage.entries import append, opened, state
 from tests.eventlog.storage.simulated_files import SimulatedFiles
@@ -61,3 +64,11 @@ def test_a_blank_directory_is_of_no_cluster_and_may_be_joined_to_any() -> None:
     node, member = node_in(opened(SimulatedFiles())), node_in(directory(no_op(1), founding(2, "c1", "founding")))
     assert (node.greeting.cluster, node.greeting.has_log, node.greeting.empty) == ("", False, True)
     assert not member.objection(node.greeting)
+
+
+async def test_a_disk_that_fails_while_it_is_opened_is_told_as_a_failing_disk() -> None:
+    files = SimulatedFiles()
+    files.syncs_to_failure = 1
+    with pytest.raises(DiskFailed, match=r"the directory simulated cannot be opened: .*Input/output error"):
+        async with open_machine(files, StorageOptions(), PEERS):
+            pass

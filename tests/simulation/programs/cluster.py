@@ -107,11 +107,10 @@ class Cluster:
             await life.run()
         except* PowerLost:
             self.power_went(life)
-        except* OSError as failures:
-            for failure in failures.exceptions:
-                self.disk_failed(life, failure)
         except* DiskFailed as failures:
             self.tale.say(host.name, "ends:", *map(str, failures.exceptions))
+            if life.disk is None:  # it failed while it was opened
+                self.disk_failed(life, failures.exceptions[0].__cause__)
         self._buried(host, life)
         if not self.over:
             await trio.sleep(self.random.uniform(0.01, self.slowest_start_seconds))
@@ -148,13 +147,10 @@ class Cluster:
             life.end()
             self._leave_files(life, power=True)
 
-    def disk_failed(self, life: Life, error: BaseException) -> None:
-        """A sync has failed, or there was no room where there has to be: what was not synced may be on the disk or not.
-
-        Raises what no disk does.
-        """
-        if not isinstance(error, OSError) or error.errno not in {errno.EIO, errno.ENOSPC}:
-            raise error
+    def disk_failed(self, life: Life, error: BaseException | None) -> None:
+        """A sync has failed, or there was no room where there has to be; what was not synced may be on the disk."""
+        assert isinstance(error, OSError), f"no disk does this: {error!r}"
+        assert error.errno in {errno.EIO, errno.ENOSPC}, f"no disk here does this: {error!r}"
         self.tale.say(life.name, "has a disk that fails:", error)
         life.files.syncs_to_failure = None
         if error.errno == errno.EIO:

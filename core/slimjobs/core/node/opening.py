@@ -17,7 +17,7 @@ from slimjobs.core.node.program import NodeDisk
 from slimjobs.eventlog.events.record import founded_by
 from slimjobs.eventlog.raft import EntryKind, Index, Membership, NodeId, Start, Term, decode_membership
 from slimjobs.eventlog.storage.disk import DiskThread
-from slimjobs.eventlog.storage.errors import StorageError
+from slimjobs.eventlog.storage.errors import DiskFailed, StorageError
 from slimjobs.eventlog.storage.files import Files
 from slimjobs.eventlog.storage.requests import DiskAnswer
 from slimjobs.eventlog.storage.store import RecoveryReport, Storage, StorageOptions
@@ -72,7 +72,7 @@ async def open_machine(
     """Take the directory and recover, in a thread; let go of it at the end.
 
     What is damaged is set aside if this is one node of several, which have what it lost. Raises `DirectoryTaken`,
-    `NewerFormat`, `Damage`, or `BrokenLog` where it cannot be used.
+    `NewerFormat`, `Damage`, `DiskFailed` or `BrokenLog` where it cannot be used.
     """
     opened = await trio.to_thread.run_sync(_open, files, options, settings, one_of_several)
     try:
@@ -84,7 +84,10 @@ async def open_machine(
 
 def _open(files: Files, options: StorageOptions, settings: MachineSettings, one_of_several: bool) -> Opened:
     opening = Storage.open_or_set_aside if one_of_several else Storage.open
-    storage = opening(files, secrets.token_hex(16), options)
+    try:
+        storage = opening(files, secrets.token_hex(16), options)
+    except OSError as error:
+        raise DiskFailed(f"the directory {files.location} cannot be opened: {error}") from error
     _tell(storage.report, storage.last_index)
     state = restore(storage.snapshot_frames())
     start = start_of(storage, secrets.randbits(64))

@@ -64,6 +64,7 @@ def test_a_restored_snapshot_is_the_fold_and_goes_on_like_it(steps: list[tuple[i
     folded = fold(State(), chronicle.log[:cut])
     restored = restore(snapshot_frames(folded))
     assert image(restored) == image(folded)
+    assert (restored.chain, restored.keys) == (folded.chain, folded.keys)
     indexes_are_right(restored)
     assert image(fold(restored, chronicle.log[cut:])) == image(chronicle.state)
     for job in JOBS:

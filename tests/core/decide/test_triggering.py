@@ -7,6 +7,7 @@ import pytest
 
 from slimjobs.core.decide.commands import Accepted, IdempotencyKey
 from slimjobs.core.decide.decision import Decision, Limits
+from slimjobs.core.decide.depending import record_readiness
 from slimjobs.core.decide.refusals import Forbidden, Invalid, KeyReused, NoLeader, QueueFull, Refusal, TooManyKeys
 from slimjobs.core.decide.triggering import private_to_outsiders
 from slimjobs.core.orchestrators.ports import Phase
@@ -69,6 +70,14 @@ def test_a_dependency_that_this_leader_has_not_observed_holds_back_even_if_the_l
     assert kinds(chronicle.trigger("fib", overrides=Overrides(depends_on=("db",)))) == ["RunEnqueued"]
     chronicle.depend("db", ready=True)
     assert run_of(1) in chronicle.state.active
+
+
+def test_who_comes_before_a_free_slot_is_given_overtakes_nobody_who_may_have_it() -> None:
+    chronicle = chronicle_of()
+    chronicle.enqueue("fib", Overrides(depends_on=("db",)))
+    chronicle.append(record_readiness(chronicle.state, "db", ready=True, reason=""))
+    chronicle.observed.add("db")  # the disk had room for this, and not for the admission that follows from it
+    assert kinds(chronicle.trigger("fib")) == ["RunEnqueued"]
 
 
 def test_names_without_a_definition_share_one_queue_and_one_cap() -> None:
@@ -181,6 +190,16 @@ def test_a_key_is_remembered_for_a_day(seconds: float, replayed: bool) -> None:
     assert isinstance(again, Decision)
     assert isinstance(again.result, Accepted)
     assert again.result.replayed is replayed
+
+
+def test_what_is_written_meanwhile_forgets_no_key_too_early() -> None:
+    chronicle = chronicle_of()
+    chronicle.trigger("fib", key=key("a"))
+    chronicle.now += KEY_LIFETIME_MS - 1
+    chronicle.trigger("fib")
+    again = chronicle.trigger("fib", key=key("a"))
+    assert isinstance(again, Decision)
+    assert again.result == Accepted((run_of(1),), replayed=True)
 
 
 def test_keys_above_the_limit_are_refused_and_requests_without_a_key_are_not() -> None:

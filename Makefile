@@ -3,6 +3,7 @@
 #   make demo | bench     the demonstration, the numbers   (ARGS="..." is passed on)
 #   make test | soak      the tests; their long version
 #   make sim              the service under every fault: SEEDS=100 runs from FIRST=0 on
+#   make mutants          which test finds which deliberate fault   (ARGS="NAME ...", or "--seeds 50" for the simulator)
 #   make e2e              those against a real Kubernetes control plane, which is compiled first, once (6 minutes)
 #   make format | lock    rewrite the code's form; resolve the locks anew
 #   make clean            everything that the above made here, but not ./data
@@ -27,7 +28,7 @@ RESOLVE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 SEEDS ?= 100
 FIRST ?= 0
 
-.PHONY: help demo test soak sim e2e format lock bench clean
+.PHONY: help demo test soak sim mutants e2e format lock bench clean
 
 help:
 	@sed -n 's/^#   make/make/p' Makefile
@@ -47,6 +48,9 @@ soak: test
 
 sim: $(VENV)/.tools
 	$(BIN)/python -m tests.simulation.run --seeds $(SEEDS) --first $(FIRST) $(ARGS)
+
+mutants: $(VENV)/.tools
+	$(BIN)/python -m tests.mutants.run $(ARGS)
 
 e2e: $(VENV)/.tools $(VENV)/.go
 	$(BIN)/python -m tests.cluster.binary

@@ -1,0 +1,220 @@
+"""Faults of consensus: elections, replication, memberships, reads, and what has to be durable before it is said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from tests.mutants.mutant import Mutant
+
+MUTANTS: Final[Sequence[Mutant]] = (
+    Mutant(
+        "vote-leaves-before-it-is-durable",
+        "eventlog/raft/durability.py",
+        "elif hard_state != self.hard_state:",
+        "elif False:",
+        ("eventlog/raft/test_durability.py::test_a_vote_leaves_when_term_and_vote_are_durable",),
+    ),
+    Mutant(
+        "ack-leaves-before-its-entries-are-durable",
+        "eventlog/raft/durability.py",
+        "elif isinstance(message, AppendAnswer) and message.accepted:",
+        "elif False:",
+        ("eventlog/raft/test_durability.py::test_an_ack_leaves_when_its_entries_are_durable",),
+    ),
+    Mutant(
+        "candidate-counts-its-own-vote-before-it-is-durable",
+        "eventlog/raft/election.py",
+        "state.send(VoteAnswer(state.id, state.id, state.term, granted=True))",
+        "count(state, state.id, granted=True)",
+        ("eventlog/raft/test_durability.py::test_a_candidate_counts_its_own_vote_when_that_is_durable",),
+    ),
+    Mutant(
+        "vote-is-forgotten-when-it-was-given",
+        "eventlog/raft/election.py",
+        "state.vote = asked.sender",
+        "pass",
+        ("eventlog/raft/test_elections.py::test_the_vote_goes_to_the_first_who_asks",),
+    ),
+    Mutant(
+        "vote-is-not-persisted",
+        "eventlog/raft/state.py",
+        "return HardState(self.term, self.vote)",
+        "return HardState(self.term, NOBODY)",
+        ("eventlog/raft/test_durability.py::test_a_vote_leaves_when_term_and_vote_are_durable",),
+    ),
+    Mutant(
+        "vote-goes-to-a-log-that-is-behind",
+        "eventlog/raft/election.py",
+        "granted = up_to_date and is_free_to_vote",
+        "granted = is_free_to_vote",
+        ("eventlog/raft/test_elections.py::test_votes_go_to_logs_with_a_later_term_or_of_the_same_and_as_long",),
+    ),
+    Mutant(
+        "logs-are-compared-by-length-alone",
+        "eventlog/raft/log.py",
+        "return (last_term, last_index) >= (self.terms.last_term, self.last_index)",
+        "return last_index >= self.last_index",
+        ("eventlog/raft/test_elections.py::test_votes_go_to_logs_with_a_later_term_or_of_the_same_and_as_long",),
+    ),
+    Mutant(
+        "pre-vote-is-missing",
+        "eventlog/raft/election.py",
+        "if state.options.pre_vote:",
+        "if False:",
+        (
+            "eventlog/raft/test_elections.py::test_a_voter_that_heard_the_old_leader_a_moment_later_delays_an_election_no_longer_than_that",
+        ),
+    ),
+    Mutant(
+        "check-of-the-quorum-is-missing",
+        "eventlog/raft/leading.py",
+        "(state.options.check_quorum and not has_quorum(state))",
+        "False",
+        ("eventlog/raft/test_elections.py::test_a_leader_that_a_majority_does_not_answer_steps_down",),
+    ),
+    Mutant(
+        "voters-are-not-loyal-to-a-leader-that-they-hear",
+        "eventlog/raft/election.py",
+        "return state.options.check_quorum and state.leader != NOBODY and hears_it",
+        "return False",
+        (
+            "eventlog/raft/test_elections.py::test_a_voter_that_heard_the_old_leader_a_moment_later_delays_an_election_no_longer_than_that",
+        ),
+    ),
+    Mutant(
+        "half-of-the-voters-is-a-majority",
+        "eventlog/raft/quorum.py",
+        "return voters // 2 + 1",
+        "return (voters + 1) // 2",
+        ("eventlog/raft/test_elections.py::test_a_candidate_repeats_what_was_not_answered",),
+    ),
+    Mutant(
+        "learner-stands-for-election",
+        "eventlog/raft/election.py",
+        "        return state.is_voter",
+        "        return True",
+        ("eventlog/raft/test_elections.py::test_a_learner_never_stands_but_votes_as_it_may_not_know_its_promotion",),
+    ),
+    Mutant(
+        "learner-counts-as-a-voter",
+        "eventlog/raft/leading.py",
+        "for voter in state.membership.voters]\n    index",
+        "for voter in (*state.membership.voters, *state.membership.learners)]\n    index",
+        ("eventlog/raft/test_memberships.py::test_a_learner_receives_the_log_and_does_not_count",),
+    ),
+    Mutant(
+        "entry-of-an-older-term-commits-by-counting-figure-8",
+        "eventlog/raft/leading.py",
+        "if index > state.log.commit and state.log.term_at(index) == state.term:",
+        "if index > state.log.commit:",
+        ("eventlog/raft/test_replication.py::test_entries_of_older_terms_commit_only_below_one_of_the_own_term",),
+    ),
+    Mutant(
+        "leader-counts-its-own-disk-before-it-has-written",
+        "eventlog/raft/leading.py",
+        "return state.log.persisted if voter == state.id",
+        "return state.log.last_index if voter == state.id",
+        ("eventlog/raft/test_durability.py::test_a_leader_counts_itself_only_for_what_is_durable",),
+    ),
+    Mutant(
+        "disk-that-stands-still-keeps-its-leader",
+        "eventlog/raft/leading.py",
+        "if is_disk_stalled(state) or",
+        "if",
+        ("eventlog/raft/test_durability.py::test_a_leader_whose_disk_stands_still_for_an_election_timeout_steps_down",),
+    ),
+    Mutant(
+        "conflicting-suffix-is-not-cut",
+        "eventlog/raft/following.py",
+        "        state.truncate(before)",
+        "        pass",
+        ("eventlog/raft/test_replication.py::test_a_conflicting_entry_goes_with_all_that_follow_it",),
+    ),
+    Mutant(
+        "late-append-cuts-what-is-known",
+        "eventlog/raft/following.py",
+        "missing = state.log.missing(append.entries)",
+        "missing = append.entries",
+        ("eventlog/raft/test_replication.py::test_an_append_that_holds_only_what_is_known_cuts_nothing",),
+    ),
+    Mutant(
+        "commit-goes-beyond-what-an-append-vouches-for",
+        "eventlog/raft/following.py",
+        "state.commit_to(min(append.commit, last))",
+        "state.commit_to(append.commit)",
+        (
+            "eventlog/raft/test_replication.py::test_the_commit_index_is_the_leaders_but_no_further_than_the_append_vouches_for",
+        ),
+    ),
+    Mutant(
+        "membership-of-a-cut-entry-stays-in-force",
+        "eventlog/raft/state.py",
+        "self.memberships.truncate(after)",
+        "pass",
+        ("eventlog/raft/test_memberships.py::test_a_membership_is_in_force_when_appended_and_no_longer_when_cut",),
+    ),
+    Mutant(
+        "ack-of-an-older-term-is-sent-after-the-cut",
+        "eventlog/raft/state.py",
+        "self.disk.drop_held_before(term)",
+        "pass",
+        ("eventlog/raft/test_durability.py::test_an_ack_of_entries_that_were_cut_meanwhile_is_never_sent",),
+    ),
+    Mutant(
+        "written-entries-count-although-they-were-cut",
+        "eventlog/raft/state.py",
+        "self.disk.cut(after)",
+        "pass",
+        ("eventlog/raft/test_durability.py::test_entries_that_were_cut_do_not_count_as_durable_when_their_write_ends",),
+    ),
+    Mutant(
+        "two-changes-of-the-membership-at-once",
+        "eventlog/raft/leading.py",
+        "if state.memberships.changed_at > state.log.commit or not has_committed(state):",
+        "if not has_committed(state):",
+        ("eventlog/raft/test_memberships.py::test_there_is_no_second_change_before_the_first_is_committed",),
+    ),
+    Mutant(
+        "membership-changes-before-the-term-has-committed",
+        "eventlog/raft/leading.py",
+        "if state.memberships.changed_at > state.log.commit or not has_committed(state):",
+        "if state.memberships.changed_at > state.log.commit:",
+        ("eventlog/raft/test_memberships.py::test_there_is_no_change_before_an_entry_of_the_own_term_is_committed",),
+    ),
+    Mutant(
+        "read-without-a-barrier",
+        "eventlog/raft/leading.py",
+        "in state.reads.confirmed(reached_by_majority(rounds)):",
+        "in state.reads.confirmed(state.reads.round):",
+        ("eventlog/raft/test_reads.py::test_a_read_waits_for_a_majority_to_answer_a_heartbeat_sent_after_it",),
+    ),
+    Mutant(
+        "read-is-confirmed-by-an-answer-from-before-it",
+        "eventlog/raft/reads.py",
+        "Asked(self.round + 1,",
+        "Asked(self.round,",
+        ("eventlog/raft/test_reads.py::test_a_read_waits_for_a_majority_to_answer_a_heartbeat_sent_after_it",),
+    ),
+    Mutant(
+        "leader-answers-reads-before-it-knows-what-is-committed",
+        "eventlog/raft/core.py",
+        "if self.role is Role.LEADER and leading.has_committed(self):",
+        "if self.role is Role.LEADER:",
+        ("eventlog/raft/test_reads.py::test_a_leader_that_has_not_committed_in_its_term_does_not_know_what_to_answer",),
+    ),
+    Mutant(
+        "answer-to-a-former-life-fits-a-read-of-this-one",
+        "eventlog/raft/state.py",
+        "Reads(self.entropy.draw() >> 2)",
+        "Reads(0)",
+        ("eventlog/raft/test_reads.py::test_an_answer_to_a_former_life_fits_no_read_of_this_one",),
+    ),
+    Mutant(
+        "restored-node-keeps-the-log-of-another-branch",
+        "eventlog/raft/following.py",
+        "        state.log.replace(index, term)",
+        "        pass",
+        ("eventlog/raft/test_snapshots.py::test_a_follower_is_restored_and_goes_on_by_log",),
+    ),
+)

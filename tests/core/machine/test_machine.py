@@ -366,6 +366,19 @@ def test_the_deletion_of_a_bound_run_is_promised_when_the_orchestrator_has_taken
     assert world.value_of(token) == Deleted(promised=True)
 
 
+def test_the_deletion_of_a_run_whose_object_is_gone_is_promised_when_it_is_durable(world: World) -> None:
+    world.told(trigger(1))
+    run_until(world, 1, RunStatus.RUNNING)
+    world.orchestrator.vanish(job_object_name("fib", run_of(1)))
+    world.watch()
+    assert status_of(world, 1) is RunStatus.FAILED
+    token = world.call(delete(1))
+    assert token not in world.answers
+    while world.disk.pending:
+        world.write()
+    assert world.value_of(token) == Deleted(promised=True)
+
+
 def test_after_5_seconds_it_is_accepted_without_a_promise(world: World) -> None:
     world.told(trigger(1))
     run_until(world, 1, RunStatus.RUNNING)

@@ -3,6 +3,9 @@
 While it happens the judges hear every turn of every machine. In peace everything has to come to an end: one log on
 three disks, three voters, every run ended once, no object left over, every caller answered. Then all is stopped, and
 nothing may be left of it: no task, no connection.
+
+Read in this order: `life` (a process), `clockwork` (what is simulated of trio, and what takes the place of what),
+`disk_task`, `roads`, `server`, `judged_machine`, `cluster`, `people`, `harm`, and then this.
 """
 
 from __future__ import annotations

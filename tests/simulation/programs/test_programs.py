@@ -9,6 +9,11 @@ import os
 import subprocess
 import sys
 
+import trio
+import trio._core._run as run_of_trio
+
+from tests.simulation.programs.story import simulate
+
 SEEDS = 10
 PATIENCE_SECONDS = 240.0
 
@@ -36,3 +41,11 @@ def test_programs_keep_their_promises_and_tell_the_same_story_whatever_the_hashe
             teller.wait()
     assert len(told[0]) == SEEDS
     assert told[0] == told[1]
+
+
+def test_a_story_leaves_nothing_of_its_chance_and_its_time_behind() -> None:
+    before = run_of_trio._ALLOW_DETERMINISTIC_SCHEDULING, run_of_trio._r.getstate(), trio.to_thread.run_sync
+    story = simulate(0, seconds=1.0)
+    assert story.simulated_seconds > 1
+    after = run_of_trio._ALLOW_DETERMINISTIC_SCHEDULING, run_of_trio._r.getstate(), trio.to_thread.run_sync
+    assert before == after

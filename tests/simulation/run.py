@@ -28,6 +28,7 @@ SEEDS_OF_A_PROCESS = 100
 """A world is one great cycle: whoever made many of them is better replaced."""
 
 STORY_LINES = 60
+SECONDS_BETWEEN_LINES = 15
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -103,6 +104,7 @@ class Summary:
         self.traces: dict[int, str] = {}
         self.failed: list[str] = []
         self._began = monotonic()
+        self._told_after = 0.0
         self._simulated_seconds = self._cpu_seconds = 0.0
         self._counts: dict[str, Counter[str]] = {"world": Counter(), "fault": Counter(), "harm": Counter()}
         self._counts["invariant"] = Counter()
@@ -125,7 +127,8 @@ class Summary:
         line = f"{done}/{of} seeds, {self._simulated_seconds / 3600:.1f} simulated hours, {done / passed:.2f} seeds/s"
         if sys.stderr.isatty():
             say(f"\r{line}", end="\n" if done == of else "")
-        elif done % 100 == 0 or done == of:
+        elif done == of or passed >= self._told_after:
+            self._told_after = passed + SECONDS_BETWEEN_LINES
             say(line)
 
     def text(self, *, as_json: bool) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-ELECTION_SECONDS = (1, 5, 10)
+ELECTION_SECONDS = (1, 5, 5, 10)
 SECONDS = 600
 
 

@@ -363,6 +363,7 @@ def transfer(chaos: Chaos) -> None:
 def restart_politely(chaos: Chaos) -> None:
     """SIGTERM: a leader hands over first."""
     if (host := chaos.any_live()) is not None:
+        chaos.world.say(host.name, "is asked to stop")
         chaos.world.tell(host.name, HandOver())
         chaos.later((100, 3000), partial(end, chaos, host, host.life))
 

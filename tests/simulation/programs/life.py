@@ -73,7 +73,7 @@ class Life:
         self.files: SimulatedFiles = host.files
         self.first_token = number * TOKENS_OF_A_LIFE
         self.dead = False
-        self.stands_still = False
+        self.stands_still = self._closing = False
         self.machine: JudgedMachine | None = None
         self.disk: DiskTask | None = None
         self.node: Node | None = None
@@ -104,7 +104,7 @@ class Life:
     @property
     def serves(self) -> bool:
         """Whether it can be asked: it runs, and does not stand still."""
-        return self.node is not None and not self.dead and not self.stands_still
+        return self.node is not None and not self.dead and not self._closing and not self.stands_still
 
     def now(self) -> Now:
         """The time, as a `Clock` tells it. Rounded: a clock that stands still must not stand before a deadline."""
@@ -131,7 +131,10 @@ class Life:
                 await self._nursery.start(self._run_node, node)
                 self._nursery.start_soon(propose_forever, node, source)
                 self.node = node
-                await trio.sleep_forever()
+                try:
+                    await trio.sleep_forever()
+                finally:
+                    self._closing = True
 
     async def _run_node(self, node: Node, task_status: trio.TaskStatus[None]) -> None:
         with self._running:

@@ -294,8 +294,7 @@ class ClusterWorld:
         for output in outputs:
             self._carry_out(host, output)
         self.chronicle.look_at(host.process, host.disk, host.life)
-        # Outputs have no order but what goes to the disk; callers do not see in which order others are answered.
-        for output in sorted((each for each in outputs if isinstance(each, Answer)), key=lambda each: each.token):
+        for output in (each for each in outputs if isinstance(each, Answer)):
             answer = msgspec.structs.replace(output, token=Token(host.first_token + output.token))
             self.say(host.name, "answers", answer.token, answer.index, answer.value)
             self.promises.told(host.name, answer)

@@ -29,7 +29,7 @@ from slimjobs.core.orchestrators.ports import Create, Job
 from slimjobs.eventlog.events.definitions import Overrides
 from slimjobs.eventlog.events.runs import RunId, job_object_name
 from slimjobs.eventlog.raft import NodeId
-from slimjobs.eventlog.raft.messages import Append
+from slimjobs.eventlog.raft.messages import Append, TimeoutNow
 from slimjobs.projections.views import RunDetail, RunPage
 from tests.core.machine.cluster_world import ClusterWorld, Host
 from tests.core.machine.network import Weather
@@ -479,3 +479,19 @@ def test_a_node_that_is_too_old_for_the_level_stops() -> None:
     world.run_until(lambda: old.stopped is not None)
     assert old.stopped is not None
     assert old.stopped.reason is StopReason.TOO_OLD
+
+
+def test_a_leader_that_hands_over_sleeps_until_there_is_something_to_do() -> None:
+    world = three_nodes()
+    leader = world.leader
+    assert leader is not None
+    world.told(leader.name, trigger(1, overrides=Overrides(depends_on=("db",))))
+    question = world.ask(leader.name, show(1, wait_seconds=1.0))
+    world.run_for(0.9)
+    world.network.loses = lambda letter: isinstance(letter, TimeoutNow)
+    world.call(leader.name, TransferLeadership())
+    world.transcript.clear()
+    world.run_for(0.3)
+    assert world.leader is leader
+    assert question in world.promises.answers
+    assert sum(f"{leader.name} takes Tick" in line for line in world.transcript) < 100

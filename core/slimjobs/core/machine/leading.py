@@ -80,6 +80,15 @@ class Leading:
         return bool(self._reign) and not self.has_ended and not self._raft.transferee
 
     @property
+    def is_handing_over(self) -> bool:
+        """Whether this node reigned until it told another to lead, and may not write until that has come to an end."""
+        return bool(self._reign) and not self.has_ended and bool(self._raft.transferee)
+
+    def look_after_callers(self, touched: Collection[RunId], now: Now) -> None:
+        """Nobody waits longer because leadership is on its way."""
+        self._callers.look_after(touched, self._dependencies_seen, now)
+
+    @property
     def has_ended(self) -> bool:
         """Whether a reign is over that nobody has ended yet."""
         ended = self._raft.role is not Role.LEADER or self._raft.term != self._reign

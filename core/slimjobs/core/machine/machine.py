@@ -129,7 +129,7 @@ class Machine:
             settings,
         )
         self._backlog: deque[Entry] = deque()
-        self._touched: set[RunId] = set()
+        self._touched: dict[RunId, None] = {}
         self._states_awaited = 0
         self._patience_ns = int(settings.patience_seconds * 1e9)
         self._slowest_write = Ticket(0)
@@ -213,6 +213,9 @@ class Machine:
             self._touched.clear()
         else:
             self._forwarding.look(now)  # it leads, but may not write: whoever asks it as it is can be told
+            if self._leading.is_handing_over and not self._states_awaited:
+                self._leading.look_after_callers(self._touched, now)
+                self._touched.clear()
         self._turn_consensus()
         self._callers.settle_deletions(now)
         self._checkpoints.publish()
@@ -474,7 +477,7 @@ class Machine:
         self._check_level()
         self._supervisor.commit(applied.record)
         if self._callers.watch_runs:
-            self._touched.update(runs_of(applied.record))
+            self._touched.update(dict.fromkeys(runs_of(applied.record)))
         self._saving = self._checkpoints.committed(applied)
 
     def _check_level(self) -> None:

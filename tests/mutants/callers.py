@@ -56,4 +56,59 @@ MUTANTS: Final[Sequence[Mutant]] = (
             "core/machine/test_machine.py::test_the_deletion_of_a_bound_run_is_promised_when_the_orchestrator_has_taken_it_on",
         ),
     ),
+    Mutant(
+        "deletion-is-promised-before-it-is-committed",
+        "core/machine/callers.py",
+        "if self._journal.is_committed(wait.index, wait.term) and self._supervisor.deletion_accepted(run):",
+        "if self._supervisor.deletion_accepted(run):",
+        (
+            "core/machine/test_machine.py::test_the_deletion_of_a_run_whose_object_is_gone_is_promised_when_it_is_durable",
+        ),
+    ),
+    Mutant(
+        "node-without-room-writes-new-work",
+        "core/machine/journal.py",
+        "if not self._fits(size, HEADROOM_BYTES if new_work else FLOOR_BYTES):",
+        "if False:",
+        ("core/machine/test_machine.py::test_a_full_disk_refuses_new_work_and_everything_else_goes_on",),
+    ),
+    Mutant(
+        "leader-stamps-whatever-its-clock-says",
+        "core/machine/leading.py",
+        "self._may_stamp = enough and not self._hands_over(now)",
+        "self._may_stamp = enough",
+        (
+            "core/machine/test_cluster_stories.py::test_a_leader_whose_clock_is_wrong_hands_over_and_none_of_its_times_gets_into_the_log",
+        ),
+    ),
+    Mutant(
+        "state-keeps-records-that-were-cut-from-the-log",
+        "core/machine/machine.py",
+        "        if self._journal.is_astray:",
+        "        if False:",
+        (
+            "core/machine/test_cluster_stories.py::test_a_deposed_leader_forgets_what_it_had_applied_and_nobody_committed",
+        ),
+    ),
+    Mutant(
+        "hash-of-a-checkpoint-is-not-compared",
+        "core/machine/checkpoints.py",
+        "if own is not None and own != agreed:",
+        "if False:",
+        ("core/machine/test_cluster_stories.py::test_a_node_in_another_state_than_the_majority_stops",),
+    ),
+    Mutant(
+        "cluster-is-founded-although-a-peer-is-away",
+        "core/machine/members.py",
+        "(name in self._met and self._met[name].empty)",
+        "(name not in self._met or self._met[name].empty)",
+        ("core/machine/test_cluster_stories.py::test_a_cluster_is_founded_only_when_all_peers_are_met",),
+    ),
+    Mutant(
+        "writes-begin-without-a-majority-of-those-configured",
+        "core/machine/leading.py",
+        "        if self._is_whole:",
+        "        if True:",
+        ("core/machine/test_machine.py::test_a_leader_of_an_incomplete_cluster_answers_questions_and_takes_no_work",),
+    ),
 )

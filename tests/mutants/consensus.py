@@ -217,4 +217,20 @@ MUTANTS: Final[Sequence[Mutant]] = (
         "        pass",
         ("eventlog/raft/test_snapshots.py::test_a_follower_is_restored_and_goes_on_by_log",),
     ),
+    Mutant(
+        "snapshot-brings-no-membership",
+        "eventlog/raft/following.py",
+        "        state.memberships = Memberships((index, membership))",
+        "        pass",
+        ("eventlog/raft/test_snapshots.py::test_a_restored_node_has_the_snapshots_state_membership_and_place",),
+    ),
+    Mutant(
+        "record-is-applied-twice-when-a-state-is-made-anew",
+        "eventlog/raft/core.py",
+        "self.log.applied = after",
+        "self.log.applied = Index(after - 1)",
+        (
+            "eventlog/raft/test_founding.py::test_committed_entries_are_handed_out_again_behind_a_snapshot_that_is_begun_from_anew",
+        ),
+    ),
 )

@@ -9,11 +9,25 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS: Final[Sequence[Mutant]] = (
     Mutant(
+        "snapshot-without-the-chain",
+        "projections/snapshot.py",
+        "        state.chain,",
+        '        b"",',
+        ("projections/test_fold.py::test_a_restored_snapshot_is_the_fold_and_goes_on_like_it",),
+    ),
+    Mutant(
         "keys-are-forgotten-with-the-node",
         "projections/snapshot.py",
         "    yield from _cut(_Table.KEY, state.keys.items())",
         "    yield from ()",
         ("core/machine/test_crashes.py::test_whatever_happens_in_whatever_order_promises_are_kept[0]",),
+    ),
+    Mutant(
+        "key-is-forgotten-too-early",
+        "projections/fold.py",
+        "if state.keys[key].at > at - KEY_LIFETIME_MS:",
+        "if state.keys[key].at > at - KEY_LIFETIME_MS // 2:",
+        ("core/decide/test_triggering.py::test_what_is_written_meanwhile_forgets_no_key_too_early",),
     ),
     Mutant(
         "key-is-answered-whatever-the-body-is",
@@ -49,6 +63,15 @@ MUTANTS: Final[Sequence[Mutant]] = (
         "if queue.free > taken and",
         "if queue.slots > taken and",
         ("core/decide/test_triggering.py::test_names_without_a_definition_share_one_queue_and_one_cap",),
+    ),
+    Mutant(
+        "latecomer-overtakes-who-waits-for-a-slot",
+        "core/decide/triggering.py",
+        "return not queue.order.length or next(could_start(state, queue, observed), None) is None",
+        "return True",
+        (
+            "core/decide/test_triggering.py::test_who_comes_before_a_free_slot_is_given_overtakes_nobody_who_may_have_it",
+        ),
     ),
     Mutant(
         "lanes-are-not-merged-in-the-order-of-arrival",
@@ -130,5 +153,13 @@ MUTANTS: Final[Sequence[Mutant]] = (
         "if internal or _is_public(state, job):",
         "if True:",
         ("core/decide/test_deleting.py::test_outsiders_may_not_delete_what_is_private_known_or_not",),
+    ),
+    Mutant(
+        "cap-is-counted-from-what-the-watch-has-shown",
+        "core/decide/triggering.py",
+        "if queue.free > taken and",
+        "shown = sum(1 for run in queue.holders if run in state.active and state.active[run].uid)\n"
+        "        if queue.slots - shown > taken and",
+        ("core/decide/test_triggering.py::test_names_without_a_definition_share_one_queue_and_one_cap",),
     ),
 )

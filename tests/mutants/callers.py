@@ -66,11 +66,32 @@ MUTANTS: Final[Sequence[Mutant]] = (
         ),
     ),
     Mutant(
+        "same-guest-is-taken-twice",
+        "core/machine/outbox.py",
+        "if (sender, token) in self._guest_tokens:",
+        "if False:",
+        ("core/machine/test_letters.py::test_the_same_request_is_welcome_once_as_long_as_it_waits",),
+    ),
+    Mutant(
+        "request-to-a-reign-that-is-over-is-taken",
+        "core/machine/machine.py",
+        "letter.term in (self._raft.term, 0)",
+        "letter.term >= 0",
+        ("core/machine/test_letters.py::test_a_request_that_was_meant_for_an_earlier_reign_is_sent_back_and_not_done",),
+    ),
+    Mutant(
         "node-without-room-writes-new-work",
         "core/machine/journal.py",
         "if not self._fits(size, HEADROOM_BYTES if new_work else FLOOR_BYTES):",
         "if False:",
         ("core/machine/test_machine.py::test_a_full_disk_refuses_new_work_and_everything_else_goes_on",),
+    ),
+    Mutant(
+        "clock-that-goes-back-is-stamped",
+        "core/machine/journal.py",
+        "Record(max(self.state.at, wall_ms), cause,",
+        "Record(wall_ms, cause,",
+        ("core/machine/test_machine.py::test_a_clock_that_goes_back_stamps_nothing_before_what_was_stamped",),
     ),
     Mutant(
         "leader-stamps-whatever-its-clock-says",
@@ -98,6 +119,13 @@ MUTANTS: Final[Sequence[Mutant]] = (
         ("core/machine/test_cluster_stories.py::test_a_node_in_another_state_than_the_majority_stops",),
     ),
     Mutant(
+        "minority-agrees-on-a-checkpoint",
+        "core/machine/reports.py",
+        "if count > len(voters) // 2:",
+        "if count:",
+        ("core/machine/test_letters.py::test_a_checkpoint_is_agreed_on_when_a_majority_was_in_the_same_state",),
+    ),
+    Mutant(
         "cluster-is-founded-although-a-peer-is-away",
         "core/machine/members.py",
         "(name in self._met and self._met[name].empty)",
@@ -105,10 +133,24 @@ MUTANTS: Final[Sequence[Mutant]] = (
         ("core/machine/test_cluster_stories.py::test_a_cluster_is_founded_only_when_all_peers_are_met",),
     ),
     Mutant(
+        "two-clusters-talk-to-each-other",
+        "core/machine/members.py",
+        "if own and greeting.cluster and own != greeting.cluster:",
+        "if False:",
+        ("core/node/test_opening.py::test_a_node_with_another_clusters_directory_is_not_talked_to",),
+    ),
+    Mutant(
         "writes-begin-without-a-majority-of-those-configured",
         "core/machine/leading.py",
         "        if self._is_whole:",
         "        if True:",
         ("core/machine/test_machine.py::test_a_leader_of_an_incomplete_cluster_answers_questions_and_takes_no_work",),
+    ),
+    Mutant(
+        "follower-answers-before-it-has-what-it-answers-from",
+        "core/machine/forwarding.py",
+        "if reading.index and self._journal.taken_up >= reading.index and not self._journal.is_ahead:",
+        "if reading.index:",
+        ("core/machine/test_cluster_stories.py::test_a_follower_answers_when_it_holds_what_the_answer_has_to_show",),
     ),
 )

@@ -21,6 +21,13 @@ MUTANTS: Final[Sequence[Mutant]] = (
         ("core/machine/test_machine.py::test_nothing_is_done_to_the_world_before_the_log_has_it",),
     ),
     Mutant(
+        "orphan-is-swept-by-a-stale-read",
+        "core/machine/supervising.py",
+        "self._orphans[run] = self._answers.next_barrier()",
+        "self._orphans[run] = 0",
+        ("core/machine/test_cluster_stories.py::test_a_leader_without_a_majority_sweeps_nothing",),
+    ),
+    Mutant(
         "interruption-of-the-watch-is-passed-over",
         "core/supervisor/mirror.py",
         "                self._since_list_began.clear()",

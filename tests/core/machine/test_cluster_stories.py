@@ -291,6 +291,21 @@ def test_a_leader_without_a_majority_answers_no_read() -> None:
     assert isinstance(world.value_of(stale), RunPage)
 
 
+def test_a_follower_answers_when_it_holds_what_the_answer_has_to_show() -> None:
+    world = three_nodes()
+    leader, behind = the_leader(world), followers(world)[0]
+    world.network.loses = lambda letter: isinstance(letter, Append) and letter.to == behind.raft.id
+    world.told(leader.name, trigger(1))
+    read = world.ask(behind.name, ListRuns("fib", True))
+    world.run_for(1)
+    assert read not in world.promises.answers
+    world.network.loses = lambda letter: False
+    world.run_until(lambda: read in world.promises.answers)
+    page = world.value_of(read)
+    assert isinstance(page, RunPage)
+    assert len(page.rows) == 1
+
+
 def test_a_deletion_whose_answer_is_lost_was_done_all_the_same() -> None:
     world = three_nodes()
     name = followers(world)[0].name
@@ -400,6 +415,21 @@ def test_an_object_that_was_asked_for_long_ago_is_swept_whenever_it_comes() -> N
     world.orchestrator_changed()
     world.run_for(1)
     assert world.told("node-0", delete(1)) == Deleted(promised=True)
+    world.run_until(lambda: not world.orchestrator.objects)
+
+
+def test_a_leader_without_a_majority_sweeps_nothing() -> None:
+    world = three_nodes()
+    alone, others = the_leader(world), followers(world)
+    world.network.split({alone.name}, {host.name for host in others})
+    name = job_object_name("fib", run_of(1))
+    world.orchestrator.perform(
+        Create(Job(name, world.chronicle.state.cluster, run_of(1), "fib", "", DEFINITIONS["fib"]))
+    )
+    world.orchestrator_changed()
+    world.run_for(0.8)
+    assert alone.machine.leads, "it does not know yet that it leads nobody"
+    assert not world.orchestrator.objects[name].ending
     world.run_until(lambda: not world.orchestrator.objects)
 
 

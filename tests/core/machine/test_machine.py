@@ -9,7 +9,16 @@ from slimjobs.core.decide.commands import Accepted, Configure, Configured, Delet
 from slimjobs.core.decide.decision import Limits
 from slimjobs.core.decide.refusals import Invalid, NoLeader, NoRoom, OutcomeUnknown, UnknownRun
 from slimjobs.core.machine.callers import WAITING_AT_MOST
-from slimjobs.core.machine.inputs import Abandoned, Called, ConfigurationRefused, DependencySeen, Observed, Tick, Token
+from slimjobs.core.machine.inputs import (
+    Abandoned,
+    Called,
+    ConfigurationRefused,
+    DependencySeen,
+    Now,
+    Observed,
+    Tick,
+    Token,
+)
 from slimjobs.core.machine.journal import HEADROOM_BYTES
 from slimjobs.core.machine.outputs import Answer
 from slimjobs.core.machine.queries import ListRuns, ShowRun, ShowStatus
@@ -92,6 +101,13 @@ def test_a_trigger_is_answered_when_it_is_durable_and_not_before(world: World) -
     assert token not in world.answers
     world.write()
     assert world.value_of(token) == Accepted((run_of(1),))
+
+
+def test_a_clock_that_goes_back_stamps_nothing_before_what_was_stamped(world: World) -> None:
+    before = world.machine.state.at
+    world.now = Now(world.now.wall_ms - 3_600_000, world.now.monotonic_ns)
+    world.told(trigger(1))
+    assert world.machine.state.at == before
 
 
 def test_triggers_that_wait_together_share_one_write(world: World) -> None:

@@ -225,7 +225,7 @@ class Machine:
         if self._looks_around or not kinds <= ACKS:
             self._wake_ns = self._next_wake_ns()
         outputs = self._outbox.take()
-        outputs.append(WakeAt(now.monotonic_ns if self._is_not_done else self._wake_ns))
+        outputs.append(WakeAt(self._next_look_ns))
         return outputs
 
     def _look_at_time(self) -> None:
@@ -489,6 +489,17 @@ class Machine:
         self._outbox.outputs.append(Stop(StopReason.TOO_OLD, f"{detail}; nothing is lost, start a newer version"))
 
     # Time -----------------------------------------------------------------------------------------------------------
+
+    # What a routine call passed over is looked at with the next tick, whether or not anything comes in until then: a
+    # lone voter has no ticks of its own.
+    @property
+    def _next_look_ns(self) -> int | None:
+        if self._is_not_done:
+            return self._now.monotonic_ns
+        if self._looks_around:
+            return self._wake_ns
+        next_tick_ns = self._ticked_ns + self._tick_ns
+        return next_tick_ns if self._wake_ns is None else min(self._wake_ns, next_tick_ns)
 
     @property
     def _is_not_done(self) -> bool:

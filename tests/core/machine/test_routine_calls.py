@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from slimjobs.core.machine.inputs import Input, Now, Started, Tick
 from slimjobs.core.machine.machine import Machine
-from slimjobs.core.machine.outputs import Answer, Observe, Send, StartEffect, Tell, WakeAt
+from slimjobs.core.machine.outputs import Answer, Observe, SaveSnapshot, Send, StartEffect, Stop, Tell, WakeAt
 from slimjobs.core.machine.settings import MachineSettings
 from slimjobs.eventlog.raft import NodeId
 from slimjobs.eventlog.transport.greeting import PROTOCOL, Greeting, PeerMet
 from tests.core.machine.disk import SimulatedDisk
 
 NAMES = ("node-0", "node-1", "node-2")
-FOR_OTHERS = (Answer, Send, StartEffect, Observe, Tell)
 
 
 def test_a_founder_whose_disk_is_quick_takes_in_its_peers_by_its_own_wake_ups() -> None:
@@ -26,7 +25,7 @@ def test_a_founder_whose_disk_is_quick_takes_in_its_peers_by_its_own_wake_ups() 
         for output in machine.handle(inputs, now):
             if isinstance(output, WakeAt):
                 wakes.append(output.monotonic_ns)
-            elif not isinstance(output, FOR_OTHERS):
+            elif not isinstance(output, Answer | Send | StartEffect | Observe | Tell | SaveSnapshot | Stop):
                 disk.take(output)
 
     def write_all() -> None:

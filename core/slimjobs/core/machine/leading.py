@@ -125,12 +125,13 @@ class Leading:
         if looks_around or not self._may_stamp:
             enough = self._reports.are_enough(now.monotonic_ns - self._began_ns)
             self._may_stamp = enough and not self._hands_over(now)
-            self._is_whole = self._members.has_majority
         if not self._may_stamp:
             self._callers.look_after(touched, self._dependencies_seen, now)
             return
         if not self._journal.state.cluster and not self._found(now):
             return
+        if looks_around or not self._is_whole:
+            self._is_whole = self._members.has_majority
         self._watch_anew()
         self._take_reports(now)
         if self._unsettled:

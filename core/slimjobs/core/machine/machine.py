@@ -222,7 +222,6 @@ class Machine:
         self._watch_disk()
         if self._looks_around:
             self._look_at_time()
-        if self._looks_around or not kinds <= ACKS:
             self._wake_ns = self._next_wake_ns()
         outputs = self._outbox.take()
         outputs.append(WakeAt(self._next_look_ns))
@@ -260,7 +259,7 @@ class Machine:
         self._check_level()
 
     def _nothing(self, _: Tick) -> None:
-        """Nothing by itself: every call looks at everything."""
+        """Nothing by itself: time has come to look at everything."""
 
     def _said(self, said: Called | Asked) -> None:
         self._callers.ask(said, self._now)
@@ -516,10 +515,9 @@ class Machine:
         return min((wake for wake in wakes if wake is not None), default=None)
 
 
-ACKS: Final = frozenset[type[Input | Letter]]({Append, AppendAnswer, CommitNotice, Persisted, Room})
-"""What brings no new deadline."""
-
-ROUTINE: Final = ACKS | {Called, Asked, Forwarded, Answered}
+ROUTINE: Final = frozenset[type[Input | Letter]](
+    {Called, Asked, Forwarded, Answered, Append, AppendAnswer, CommitNotice, Persisted, Room}
+)
 """Of these there are thousands a second. In a call that brings nothing else, and before the next tick, a node looks
 neither at the clock nor at the others."""
 

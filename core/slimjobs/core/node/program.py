@@ -133,7 +133,7 @@ class Node:
         self._sleeping = trio.CancelScope()
         self._last_token = 0
         self._callers: dict[Token, trio.lowlevel.Task] = {}
-        self._failure: Exception | None = None
+        self._failure: BaseException | None = None
         self._turn: Callable[[], None] = _not_yet
         self.post: Callable[[Sequence[Letter]], None] = _no_peers
 
@@ -253,12 +253,11 @@ class Node:
         """Turn the machine, if it is not about to be turned anyway."""
         if self._parked is None or self._failure is not None:
             return
-        try:
-            self._turn()
-        except Exception as error:  # noqa: BLE001 - raised again by `run`
-            self._fail(error)
+        turned = outcome.capture(self._turn)
+        if isinstance(turned, outcome.Error):
+            self._fail(turned.error)
 
-    def _fail(self, failure: Exception) -> None:
+    def _fail(self, failure: BaseException) -> None:
         self._failure = failure
         self._ring()
 

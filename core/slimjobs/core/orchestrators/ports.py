@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
+from slimjobs.core.configuration.schedules import DeclaredSchedule
 from slimjobs.eventlog.events.definitions import Definition
 from slimjobs.eventlog.events.runs import RunId
 
@@ -65,7 +66,15 @@ class Delete(msgspec.Struct, frozen=True, tag=True):
     uid: str
 
 
-Effect = Create | Release | Expire | Delete
+class GiveUp(msgspec.Struct, frozen=True, tag=True):
+    """Let the object end as failed, with all that runs of it: its image is not to be had (contract §3)."""
+
+    run: RunId
+    name: str
+    uid: str
+
+
+Effect = Create | Release | Expire | Delete | GiveUp
 
 
 # Observations -------------------------------------------------------------------------------------------------------
@@ -140,6 +149,86 @@ class Unobserved(msgspec.Struct, frozen=True, tag=True):
 Observation = Listed | Changed | Vanished | Unobserved
 
 
+# Surroundings -------------------------------------------------------------------------------------------------------
+
+
+class Scaling(msgspec.Struct, frozen=True):
+    """How a service wakes and sleeps. Only one that says so is ever scaled, and woken only from zero."""
+
+    replicas_at_start: int = 1
+    replicas_min: int = 0
+    sleep_after_seconds: int = 300
+
+
+class ObservedService(msgspec.Struct, frozen=True):
+    """Something that runs may depend on, as it is now; `reason` says why it is not ready.
+
+    `replicas` is how many it should have, `version` what `Scale` has to carry. Without `scaling` it is not ours to
+    scale.
+    """
+
+    name: str
+    ready: bool
+    reason: str = ""
+    replicas: int = 0
+    version: str = ""
+    scaling: Scaling | None = None
+
+
+class Scale(msgspec.Struct, frozen=True):
+    """Have so many replicas of a service, provided that it still is of this version: whoever scaled it since wins."""
+
+    name: str
+    version: str
+    replicas: int
+
+
+class ServicesListed(msgspec.Struct, frozen=True, tag=True):
+    """Every service there is, at one instant: what is not in it does not exist."""
+
+    services: tuple[ObservedService, ...]
+
+
+class ServiceChanged(msgspec.Struct, frozen=True, tag=True):
+    """A service appeared or changed; this is all of it."""
+
+    service: ObservedService
+
+
+class ServiceVanished(msgspec.Struct, frozen=True, tag=True):
+    """There is no service of this name any more."""
+
+    name: str
+
+
+class FoundDefinition(msgspec.Struct, frozen=True):
+    """What an object of the cluster declares as a job under its own name, which may be no job's name at all.
+
+    Without a definition it is broken, and `problems` say why: what was last in force of it stays.
+    """
+
+    name: str
+    definition: Definition | None
+    schedules: tuple[DeclaredSchedule, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+class DefinitionsFound(msgspec.Struct, frozen=True, tag=True):
+    """All that is declared, after a list and after every change: what is not in it is declared no more."""
+
+    found: tuple[FoundDefinition, ...]
+
+
+class Unseen(msgspec.Struct, frozen=True, tag=True):
+    """Services, or definitions, cannot be seen now. Nothing follows from it, but that what was seen grows old."""
+
+    what: Literal["services", "definitions"]
+    detail: str
+
+
+Sight = ServicesListed | ServiceChanged | ServiceVanished | DefinitionsFound | Unseen
+
+
 # Outcomes of effects ------------------------------------------------------------------------------------------------
 
 
@@ -156,11 +245,11 @@ class AlreadyExists(msgspec.Struct, frozen=True, tag=True):
 
 
 class Accepted(msgspec.Struct, frozen=True, tag=True):
-    """A release, expiry or deletion was taken on (or had been before)."""
+    """A release, expiry, deletion, giving up or scaling was taken on (or had been before)."""
 
 
 class Missing(msgspec.Struct, frozen=True, tag=True):
-    """There is no object of this name and uid (404, or 422 about the uid)."""
+    """There is no object of this name and uid (404, or 422 about the uid), or it is of another version (409)."""
 
 
 class Rejected(msgspec.Struct, frozen=True, tag=True):
@@ -203,4 +292,16 @@ class Orchestrator(Protocol):
         """Give the output of an attempt (None: the latest), as it is; with `follow` until the attempt ends.
 
         Raises `OutputMissing`, or its kind `OutputUnavailable`, at the call or at the first piece; the latter at any.
+        """
+
+
+class Surroundings(Protocol):
+    """What runs depend on, and what else declares jobs. It never raises for what the world does."""
+
+    async def scale(self, effect: Scale) -> Outcome:
+        """Ask for so many replicas. Cancellation leaves the outcome unknown, which is harmless."""
+
+    def look_around(self) -> AsyncIterator[Sight]:
+        """List and watch for ever, services and definitions each: a whole list first, then the changes in order; a
+        whole list again whenever the thread was lost. Ends only by cancellation.
         """

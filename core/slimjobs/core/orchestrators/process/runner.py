@@ -26,6 +26,7 @@ from slimjobs.core.orchestrators.ports import (
     Delete,
     Effect,
     Expire,
+    GiveUp,
     Job,
     Missing,
     Observation,
@@ -118,6 +119,8 @@ class ProcessRunner:
                     return await self._change(effect, lambda run: expiring(run, ttl_seconds))
                 case Delete():
                     return await self._delete(effect)
+                case GiveUp():
+                    return Rejected("a process waits for no image")
         except OSError as error:
             return Unavailable(f"the runner's disk: {error.strerror or error}")
 

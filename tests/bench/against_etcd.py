@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -13,9 +14,11 @@ from tests.bench.bare_way import BareWay
 from tests.bench.contenders import CALLERS, FAILOVER_CALLERS, KILLS, ROUNDS, Contender, Puts, Writer, in_rounds, ratio
 from tests.bench.etcd import running_etcd
 from tests.bench.ours import OverHttp, Slimjobs
+from tests.bench.processors import rate_allowed
 from tests.bench.table import Row, fdatasync_p50_ms
 
 HTTP_CLIENTS: Final = 64
+LIMIT: Final = f"of {len(os.sched_getaffinity(0))} processors a record takes, leader/followers/callers"
 
 GOALS: Final[Mapping[tuple[str, int], str]] = {
     (Slimjobs.name, 1): "at most 0.9 times the p50",
@@ -86,7 +89,16 @@ def rates(contenders: Sequence[Contender]) -> list[Row]:
             Row(f"{name}, {what}", _shown(slices, last), GOALS.get((name, callers), ""))
             for name, slices in measured.items()
         ]
+        if callers > 1:
+            rows += [Row("  " + LIMIT, work_shown(slices), "") for slices in measured.values() if slices[0].work_us]
     return rows
+
+
+def work_shown(slices: Sequence[Puts]) -> str:
+    """What a record takes of the processors, and what they would allow at most."""
+    callers, leader, *followers = map(statistics.median, zip(*(each.work_us for each in slices), strict=True))
+    shown = "/".join(f"{each:.0f}" for each in (leader, *followers, callers))
+    return f"{shown} us: at most {rate_allowed((callers, leader, *followers)):,.0f} /s with no processor ever idle"
 
 
 def _puts(callers: int, contender: Writer) -> Puts:

@@ -37,6 +37,7 @@ class Puts(msgspec.Struct, frozen=True):
     p50_us: float
     p99_us: float
     failed: int
+    work_us: tuple[float, ...] = ()  # of processors a record, process by process, if that was looked at
 
 
 class Writer(Protocol):

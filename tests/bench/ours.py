@@ -32,7 +32,8 @@ class Slimjobs:
     def puts(self, callers: int) -> Puts:
         """Triggers through the leader's peer port."""
         with self._nodes() as nodes:
-            command = _callers(nodes, callers, SLICE_SECONDS, f"--warm-up={WARM_UP_SECONDS}")
+            pids = ",".join(str(member.pid) for member in nodes.leader_first)
+            command = _callers(nodes, callers, SLICE_SECONDS, f"--warm-up={WARM_UP_SECONDS}", f"--pids={pids}")
             printed = subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL).stdout
         return msgspec.json.decode(printed, type=Puts)
 

@@ -1,12 +1,12 @@
 """Callers of three nodes through their peer ports: a guest that passes triggers on as a follower would.
 
     python tests/bench/peer_callers.py --ports=PORT,PORT,PORT --callers=N --seconds=S [--warm-up=S] [--timeout=S]
-        [--marks]
+        [--marks] [--pids=PID,...]
 
 A process of its own, and the counterpart of etcd's `puts`: what its callers saw is printed as one line of JSON, marks
 on stdin are answered with the Unix nanoseconds of the first acknowledgement of a trigger that was begun after them.
 Each caller has one trigger at a time; one that a node turned away or did not answer in time is followed by another, at
-the next node.
+the next node. Of this process and those that are named it says how much of the processors a trigger took.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from slimjobs.eventlog.transport.greeting import PROTOCOL, Greeting, PeerLost, P
 from slimjobs.eventlog.transport.sockets import PeerAddress
 from slimjobs.eventlog.transport.transport import Transport
 from tests.bench.contenders import PAYLOAD_BYTES, Puts
+from tests.bench.processors import processor_seconds
 from tests.bench.three_nodes import HOST, JOB
 
 PAUSE_SECONDS: Final = 0.005
@@ -139,13 +140,14 @@ class Guest:
             self.transport.send([self._next(caller, turns=1) for caller in late])
 
 
-async def call(guest: Guest, seconds: float, warm_up_seconds: float, marks: bool) -> Puts:
+async def call(guest: Guest, seconds: float, warm_up_seconds: float, marks: bool, pids: Sequence[int]) -> Puts:
     """What the callers of this guest saw in so many seconds; with marks, no longer than there is a stdin."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(guest.transport.run, ())
         await guest.begin()
         nursery.start_soon(guest.give_up_for_ever)
         await trio.sleep(warm_up_seconds)
+        worked = [processor_seconds(pid) for pid in pids]
         begun, guest.counts = time.perf_counter(), True
         with trio.move_on_after(seconds):
             if marks:
@@ -153,8 +155,9 @@ async def call(guest: Guest, seconds: float, warm_up_seconds: float, marks: bool
             else:
                 await trio.sleep_forever()
         taken = time.perf_counter() - begun
+        work = [processor_seconds(pid) - before for pid, before in zip(pids, worked, strict=True)]
         nursery.cancel_scope.cancel()
-    return seen(guest, taken)
+    return seen(guest, taken, work)
 
 
 async def take_marks(guest: Guest) -> None:
@@ -164,11 +167,12 @@ async def take_marks(guest: Guest) -> None:
             guest.mark_ns = time.time_ns()
 
 
-def seen(guest: Guest, seconds: float) -> Puts:
+def seen(guest: Guest, seconds: float, work: Sequence[float]) -> Puts:
     """All latencies as percentiles."""
     percentiles = statistics.quantiles(guest.latencies_ns, n=100)
-    rate = len(guest.latencies_ns) / seconds
-    return Puts(rate, percentiles[49] / 1000, percentiles[98] / 1000, guest.failed)
+    count = len(guest.latencies_ns)
+    work_us = tuple(1e6 * each / count for each in work)
+    return Puts(count / seconds, percentiles[49] / 1000, percentiles[98] / 1000, guest.failed, work_us)
 
 
 def main() -> None:
@@ -180,10 +184,12 @@ def main() -> None:
     parser.add_argument("--warm-up", type=float, default=0.0)
     parser.add_argument("--timeout", type=float, default=10.0)
     parser.add_argument("--marks", action="store_true")
+    parser.add_argument("--pids", default="")
     given = parser.parse_args()
     logging.disable(logging.WARNING)  # a node that was killed is no news
     guest = Guest([int(port) for port in given.ports.split(",")], given.callers, given.timeout)
-    puts = trio.run(call, guest, given.seconds, given.warm_up, given.marks)
+    pids = [int(pid) for pid in filter(None, given.pids.split(","))]
+    puts = trio.run(call, guest, given.seconds, given.warm_up, given.marks, [os.getpid(), *pids])
     print(msgspec.json.encode(puts).decode(), flush=True)
 
 

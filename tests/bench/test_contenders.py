@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
-from tests.bench.against_etcd import outages, rates
+from tests.bench.against_etcd import outages, rates, work_shown
 from tests.bench.contenders import CALLERS, KILLS, ROUNDS, Puts, in_rounds, ratio
+from tests.bench.processors import processor_seconds, rate_allowed
 
 
 class Paced:
@@ -52,3 +55,13 @@ def test_an_outage_is_told_by_its_median_and_its_worst() -> None:
     (row,) = outages([Paced("ours", 1.5, calls)])
     assert row.measured == "median 1.50 s, worst 1.50 s"
     assert len(calls) == KILLS
+
+
+def test_what_the_processors_allow_is_said_where_they_were_looked_at() -> None:
+    slices = [Puts(1, 1, 1, 0, work_us=(5, 40, 10, 15)), Puts(1, 1, 1, 0, work_us=(6, 80, 10, 14))]
+    assert work_shown(slices).startswith("60/10/14/6 us: at most ")
+
+
+def test_a_single_process_computes_on_one_processor_at_a_time() -> None:
+    assert rate_allowed((1.0, 50.0, 1.0)) <= 20_000
+    assert processor_seconds(os.getpid()) > 0

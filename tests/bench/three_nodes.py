@@ -94,6 +94,12 @@ class Nodes:
         name = running[0].get("/cluster")[1]["Leader"]
         return next(member for member in self.all if member.name == name)
 
+    @property
+    def leader_first(self) -> tuple[Member, ...]:
+        """All of them, the leader before the others."""
+        leader = self.leader
+        return (leader, *(member for member in self.all if member is not leader))
+
     def _until(self, holds: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + START_SECONDS
         while not holds():

@@ -8,9 +8,7 @@ an expression that is never due.
 
 from __future__ import annotations
 
-import functools
 import re
-import zoneinfo
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -214,21 +212,3 @@ def _ever_due(expression: CronExpression) -> bool:
     if expression.weekdays.restricted or expression.days.wildcard:
         return True
     return any(expression.days.values[0] <= LONGEST_MONTH[month - 1] for month in expression.months.values)
-
-
-def is_time_zone(name: str) -> bool:
-    """Whether the IANA data of this machine (or of the tzdata package) knows a time zone of this name."""
-    return name == "UTC" or name in _time_zones()
-
-
-def time_zone_complaint(name: str) -> str | None:
-    """Why this is no time zone, for a message; None if it is one."""
-    if is_time_zone(name):
-        return None
-    return f"'{name}' is no IANA time zone such as Europe/Paris or UTC{did_you_mean(name, _time_zones())}"
-
-
-@functools.cache
-def _time_zones() -> frozenset[str]:
-    # "localtime" is whatever this machine is set to: the nodes of a cluster need not agree on it.
-    return frozenset(zoneinfo.available_timezones()) - {"localtime"}

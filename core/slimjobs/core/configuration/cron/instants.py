@@ -1,0 +1,119 @@
+"""The instants at which a schedule is due, in a time zone whose clocks are put forward and back (contract §4).
+
+An expression matches times as clocks on the wall show them. Where each falls:
+
+    on the wall                     instants
+    shown once                      that one
+    never: clocks went forward      the moment at which they did; all times that were jumped over share it
+    twice: clocks went back         the first; with a wildcard or stepped hour both
+
+croniter finds the matches of the numbers that our grammar gives it, on a wall clock that never jumps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from croniter import croniter
+from croniter.croniter import CroniterBadDateError
+
+from slimjobs.core.configuration.cron.grammar import CronExpression, Field
+
+LAST: Final = int(datetime(9000, 1, 1, tzinfo=UTC).timestamp())
+"""Beyond this year nothing is ever due; calendars end at 9999."""
+
+# No zone changes its clocks and changes them back within so short a time.
+_STEP_SECONDS: Final = 5 * 86_400
+
+
+class Timetable:
+    """When an expression is due in a time zone. Instants are Unix ms, whole minutes of the wall clock."""
+
+    def __init__(self, expression: CronExpression, zone: str) -> None:
+        self._expression = expression
+        self._zone = ZoneInfo(zone)
+        self._numbers = _numbers(expression)
+        self._repeats = expression.hours.wildcard or expression.hours.stepped
+
+    def next_after(self, instant_ms: int) -> int | None:
+        """The first instant after this one; None if there is none before the year 9000."""
+        at = instant_ms // 1000
+        shift = self._shift(at)
+        wall = self._match_after(at + shift)
+        while wall is not None:
+            due = wall - shift
+            change = self._change(at, due)
+            if change is None:
+                if self._counts(due):
+                    return due * 1000
+                at, wall = due, self._match_after(wall)
+                continue
+            before, shift = shift, self._shift(change)
+            if change + before <= wall < change + shift:
+                return change * 1000
+            # What is matched at the very moment of a change is of the new time.
+            at, wall = change, self._match_after(change + shift - 1)
+        return None
+
+    def upto(self, after_ms: int, until_ms: int) -> Iterator[int]:
+        """The instants after the one and not after the other, in order."""
+        due = self.next_after(after_ms)
+        while due is not None and due <= until_ms:
+            yield due
+            due = self.next_after(due)
+
+    def _counts(self, due: int) -> bool:
+        return self._repeats or not self._local(due).fold
+
+    def _match_after(self, wall: int) -> int | None:
+        """The first match after this time on the wall (seconds, as if it were UTC)."""
+        if wall >= LAST:
+            return None
+        try:
+            return int(croniter(self._numbers, wall).get_next(float))
+        except CroniterBadDateError:
+            return None
+
+    def _local(self, at: int) -> datetime:
+        return datetime.fromtimestamp(at, self._zone)
+
+    def _shift(self, at: int) -> int:
+        """How far the wall is ahead of UTC at this instant, in seconds."""
+        shift = self._local(at).utcoffset()
+        assert shift is not None
+        return int(shift.total_seconds())
+
+    def _change(self, after: int, until: int) -> int | None:
+        """The first instant, after the one and not after the other, at which clocks are put forward or back."""
+        shift = self._shift(after)
+        while after < until:
+            end = min(after + _STEP_SECONDS, until)
+            if self._shift(end) != shift:
+                return self._first_other(after, end, shift)
+            after = end
+        return None
+
+    def _first_other(self, same: int, other: int, shift: int) -> int:
+        while other - same > 1:
+            middle = (same + other) // 2
+            if self._shift(middle) == shift:
+                same = middle
+            else:
+                other = middle
+        return other
+
+
+def _numbers(expression: CronExpression) -> str:
+    """The expression for croniter, which takes a full list of days for `*`: where that counts it gets `*` for both."""
+    either = expression.either_day and any(
+        len(field.values) == most for field, most in ((expression.days, 31), (expression.weekdays, 7))
+    )
+    days, weekdays = ("*", "*") if either else (_list(expression.days), _list(expression.weekdays))
+    return " ".join((_list(expression.minutes), _list(expression.hours), days, _list(expression.months), weekdays))
+
+
+def _list(field: Field) -> str:
+    return "*" if field.wildcard else ",".join(map(str, field.values))

@@ -156,8 +156,14 @@ def test_it_is_due_when_a_wall_clock_says_so(zone: str) -> None:
         begin = datetime.fromisoformat(day).replace(tzinfo=UTC) - timedelta(hours=13, minutes=7)
         end = begin + timedelta(hours=40)
         for expression in islice(expressions(len(zone)), 12):
-            found = list(Timetable(expression, zone).upto(ms(begin) - 1, ms(end) - 1))
+            timetable = Timetable(expression, zone)
+            found = list(timetable.upto(ms(begin) - 1, ms(end) - 1))
             assert found == list(by_the_minute(expression, zone, begin, end)), (expression.text, zone, day)
+            for first, last in ((0, -1), (len(found) // 3, -2), (len(found) // 4, len(found) // 2)):
+                if found[first:last]:
+                    counted = timetable.count(found[first], found[last])
+                    assert counted == len(found[first:]) - len(found[last:]) + 1, (expression.text, zone, day)
+                    assert timetable.latest(found[last] + 59_999, found[first]) == found[last]
 
 
 @pytest.mark.parametrize(
@@ -173,6 +179,23 @@ def test_the_next_instant_is_known_within_ten_milliseconds(text: str) -> None:
         assert following is not None
         at = following
     assert sorted(taken)[10] < 0.010
+
+
+@pytest.mark.parametrize("text", ["* * * * *", "*/7 3,4 * * *", "* * * 1 *", "30 2 * * *", "0 0 29 2 *", "0 0 1 * 1"])
+def test_years_of_instants_are_counted_and_the_last_of_them_is_found_at_once(text: str) -> None:
+    timetable = Timetable(parse_cron(text), "Europe/Paris")
+    first = timetable.next_after(utc("2024-01-01 00:00"))
+    assert first is not None
+    begun = time.process_time()
+    last = timetable.latest(utc("2026-07-03 12:34"), first)
+    counted = timetable.count(first, last)
+    assert time.process_time() - begun < 0.5
+    if counted < 20_000:
+        found = list(timetable.upto(first - 1, utc("2026-07-03 12:34")))
+        assert (counted, last) == (len(found), found[-1])
+    following = timetable.next_after(last)
+    assert following is not None
+    assert last <= utc("2026-07-03 12:34") < following
 
 
 def test_after_the_last_year_nothing_is_due() -> None:

@@ -12,6 +12,7 @@ croniter finds the matches of the numbers that our grammar gives it, on a wall c
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
@@ -25,8 +26,11 @@ from slimjobs.core.configuration.cron.grammar import CronExpression, Field
 LAST: Final = int(datetime(9000, 1, 1, tzinfo=UTC).timestamp())
 """Beyond this year nothing is ever due; calendars end at 9999."""
 
+DAY_SECONDS: Final = 86_400
+MINUTE_MS: Final = 60_000
+
 # No zone changes its clocks and changes them back within so short a time.
-_STEP_SECONDS: Final = 5 * 86_400
+_STEP_SECONDS: Final = 5 * DAY_SECONDS
 
 
 class Timetable:
@@ -37,6 +41,9 @@ class Timetable:
         self._zone = ZoneInfo(zone)
         self._numbers = _numbers(expression)
         self._repeats = expression.hours.wildcard or expression.hours.stepped
+        self._times = [
+            3600 * hour + 60 * minute for hour in expression.hours.values for minute in expression.minutes.values
+        ]
 
     def next_after(self, instant_ms: int) -> int | None:
         """The first instant after this one; None if there is none before the year 9000."""
@@ -58,12 +65,65 @@ class Timetable:
             at, wall = change, self._match_after(change + shift - 1)
         return None
 
+    def latest(self, until_ms: int, first_ms: int) -> int:
+        """The last instant that is not after this one; `first_ms` is one that is not after it either."""
+        ago = MINUTE_MS
+        while not self._is_due_within(until_ms - ago, until_ms) and until_ms - ago > first_ms:
+            ago *= 2
+        # An instant is due after `low`, and none after `high`; both are minutes before `until_ms`, or the first itself.
+        low, high = max(until_ms - ago, first_ms - 1), until_ms
+        while high - low > MINUTE_MS:
+            middle = low + (high - low) // 2
+            if self._is_due_within(middle, until_ms):
+                low = middle
+            else:
+                high = middle
+        return max(self.upto(low, until_ms), default=first_ms)
+
+    def count(self, first_ms: int, last_ms: int) -> int:
+        """How many instants there are from one to another, both included: also between two that are years apart."""
+        at, last = first_ms // 1000 - 1, last_ms // 1000  # the first may be a change of the clocks itself
+        found, shift = 0, self._shift(at)
+        while (change := self._change(at, last)) is not None:
+            found += self._matches(at + shift, change + shift)
+            before, shift = shift, self._shift(change)
+            first = change + shift
+            if shift > before and self._matches(change + before, first):
+                found += not self._matches(first, first + 60)  # those that were jumped over join it if it is due
+            at = change
+            if shift < before and not self._repeats:
+                found -= self._matches(first, min(change + before, last + shift + 1))
+        return found + self._matches(at + shift, last + shift + 1)
+
     def upto(self, after_ms: int, until_ms: int) -> Iterator[int]:
         """The instants after the one and not after the other, in order."""
         due = self.next_after(after_ms)
         while due is not None and due <= until_ms:
             yield due
             due = self.next_after(due)
+
+    def _is_due_within(self, after_ms: int, until_ms: int) -> bool:
+        due = self.next_after(after_ms)
+        return due is not None and due <= until_ms
+
+    def _matches(self, begin: int, end: int) -> int:
+        """How many times are matched from one time on the wall until before another."""
+        if begin >= end:
+            return 0
+        days = range(begin // DAY_SECONDS, (end - 1) // DAY_SECONDS + 1)
+        found = sum(map(self._is_on, days)) * len(self._times)
+        if self._is_on(days[0]):
+            found -= bisect_left(self._times, begin - days[0] * DAY_SECONDS)
+        if self._is_on(days[-1]):
+            found -= len(self._times) - bisect_left(self._times, end - days[-1] * DAY_SECONDS)
+        return found
+
+    def _is_on(self, day: int) -> bool:
+        """Whether the expression matches any time of this day, counted from 1 January 1970."""
+        date, of = datetime.fromtimestamp(day * DAY_SECONDS, UTC), self._expression
+        on_day, on_weekday = date.day in of.days.values, date.isoweekday() % 7 in of.weekdays.values
+        on = (on_day or on_weekday) if of.either_day else (on_day and on_weekday)
+        return on and date.month in of.months.values
 
     def _counts(self, due: int) -> bool:
         return self._repeats or not self._local(due).fold

@@ -44,6 +44,7 @@ from slimjobs.eventlog.events.runs import (
 from slimjobs.eventlog.raft.types import Index
 from slimjobs.projections.order import Lane
 from slimjobs.projections.run_states import RUN_STATES, RunState
+from slimjobs.projections.schedules import SCHEDULE_FOLDS, Schedules
 from slimjobs.projections.state import (
     DeletedRun,
     Departure,
@@ -327,6 +328,7 @@ def _end(state: State, run: Run, status: RunStatus, reason: str, detail: str) ->
     run.status, run.reason, run.detail, run.ended_at = status, reason, detail, state.at
     del state.active[run.run]
     del state.queue_of(run.definition).holders[run.run]
+    state.schedules.finished(run.run)
     enter_finished(state, run)
 
 
@@ -349,6 +351,7 @@ def ttl_seconds(state: State, run: Run) -> int:
 
 
 def _deleted(state: State, event: RunDeleted) -> None:
+    state.schedules.finished(event.run)
     if event.run in state.queued:
         packed, queued = _leave_queue(state, event.run)
         _depart(state, event.run, queued.job, queued_numbers(packed).definition, deleted=True)
@@ -418,6 +421,10 @@ def _key_used(state: State, event: KeyUsed) -> None:
     state.keys[event.key] = Key(state.at, event.body, event.runs)
 
 
+def _of_schedules(fold: Callable[[Schedules, Any, int], None]) -> Callable[[State, Any], None]:
+    return lambda state, event: fold(state.schedules, event, state.at)
+
+
 _FOLDS: Final[Mapping[type, Callable[[State, Any], None]]] = {
     ClusterFounded: _founded,
     Checkpoint: _checkpoint,
@@ -440,4 +447,5 @@ _FOLDS: Final[Mapping[type, Callable[[State, Any], None]]] = {
     RunGone: _gone,
     RunsExpired: _expired,
     KeyUsed: _key_used,
+    **{event: _of_schedules(fold) for event, fold in SCHEDULE_FOLDS.items()},
 }

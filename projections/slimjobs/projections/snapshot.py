@@ -23,6 +23,7 @@ from slimjobs.eventlog.events.definitions import Definition, Source
 from slimjobs.eventlog.events.runs import RunId
 from slimjobs.eventlog.raft.types import Index, NodeId
 from slimjobs.projections import fold
+from slimjobs.projections.schedules import Schedule
 from slimjobs.projections.state import (
     DeletedRun,
     Dependency,
@@ -55,6 +56,7 @@ class _Table(enum.IntEnum):
     DELETED = 7
     DEPARTURE = 8
     KEY = 9
+    SCHEDULE = 20
 
 
 class _Counters(msgspec.Struct, array_like=True):
@@ -68,6 +70,7 @@ class _Counters(msgspec.Struct, array_like=True):
     level: int
     members: list[tuple[str, NodeId]]
     former_members: list[NodeId]
+    restored: bool = False
 
 
 class _VersionRow(msgspec.Struct, array_like=True):
@@ -142,6 +145,7 @@ def _blocks(state: State) -> Iterator[tuple[_Table, Sequence[object]]]:
     yield from _cut(_Table.DELETED, state.deleted.values())
     yield from _cut(_Table.DEPARTURE, state.departures.items())
     yield from _cut(_Table.KEY, state.keys.items())
+    yield from _cut(_Table.SCHEDULE, state.schedules.by_id.values())
 
 
 def _cut(table: _Table, rows: Iterable[object]) -> Iterator[tuple[_Table, Sequence[object]]]:
@@ -162,6 +166,7 @@ def _counters_of(state: State) -> _Counters:
         state.level,
         sorted(state.members.items()),
         list(state.former_members),
+        state.schedules.restored,
     )
 
 
@@ -219,6 +224,7 @@ def _counters(state: State, counters: _Counters) -> None:
     state.next_version, state.next_admission = counters.next_version, counters.next_admission
     state.level, state.members = counters.level, dict(counters.members)
     state.former_members = dict.fromkeys(counters.former_members)
+    state.schedules.restored = counters.restored
 
 
 def _version(state: State, version: _VersionRow) -> None:
@@ -261,6 +267,10 @@ def _key(state: State, row: tuple[bytes, Key]) -> None:
     state.keys[row[0]] = row[1]
 
 
+def _schedule(state: State, schedule: Schedule) -> None:
+    state.schedules.enter(schedule)
+
+
 class _Restore(NamedTuple):
     """How the rows of a table are read and entered."""
 
@@ -283,4 +293,5 @@ _RESTORES: Final[Mapping[int, _Restore]] = {
     _Table.DELETED: _rows_of(DeletedRun, fold.enter_deleted),
     _Table.DEPARTURE: _rows_of(tuple[bytes, bytes], _departure),
     _Table.KEY: _rows_of(tuple[bytes, Key], _key),
+    _Table.SCHEDULE: _rows_of(Schedule, _schedule),
 }

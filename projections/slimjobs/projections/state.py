@@ -17,6 +17,7 @@ from slimjobs.eventlog.events.runs import RunId
 from slimjobs.eventlog.raft.types import Index, NodeId
 from slimjobs.projections.order import Lane, QueueOrder
 from slimjobs.projections.run_states import RunState
+from slimjobs.projections.schedules import Schedules
 from slimjobs.projections.views import RunStatus
 
 DEFAULT_DEFINITION = "default"
@@ -211,6 +212,7 @@ class State:
         self.departures: dict[RunId, bytes] = {}
         self.keys: dict[bytes, Key] = {}
         self.expiries: list[tuple[int, RunId]] = []
+        self.schedules = Schedules()
 
     def definition_for(self, job: str) -> Version | None:
         """The version that a trigger of this name is judged by: its own, else Default's; None before any is known."""

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from slimjobs.core.configuration.definitions import BUILT_IN_DEFAULT
 from slimjobs.core.configuration.definitions import KEYS as DEFINITION_KEYS
 from slimjobs.core.configuration.jobs import EMPTY, Configuration, read_configuration
-from slimjobs.core.configuration.schedules import ConcurrencyPolicy
 from slimjobs.core.configuration.services import Service
 from slimjobs.eventlog.events.definitions import (
     Definition,
@@ -23,6 +22,7 @@ from slimjobs.eventlog.events.definitions import (
     Source,
     Visibility,
 )
+from slimjobs.eventlog.events.schedules import ConcurrencyPolicy
 
 EXAMPLES = Path(__file__).parent / "examples"
 FOUR_HUNDRED = {"cpu": "400m", "memory": "400Mi"}

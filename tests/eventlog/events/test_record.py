@@ -57,12 +57,26 @@ from slimjobs.eventlog.events.runs import (
     parse_run_id,
     run_id_text,
 )
+from slimjobs.eventlog.events.schedules import (
+    BackupRestored,
+    ConcurrencyPolicy,
+    Plan,
+    ScheduleAdded,
+    ScheduleFired,
+    ScheduleId,
+    SchedulePaused,
+    ScheduleRemoved,
+    ScheduleResumed,
+    ScheduleSkipped,
+    SkipReason,
+)
 from slimjobs.eventlog.raft.types import Index, NodeId
 
 GOLDEN = Path(__file__).with_name("golden.txt")
 AT, CAUSE = 1_700_000_000_000, "test"
 
 RUN = RunId(b"0123456789")
+SCHEDULE = ScheduleId(b"abcdefghij")
 RESOURCES = Resources({"cpu": "400m"}, {"cpu": "1", "memory": "400Mi"})
 ENVIRONMENT = (EnvironmentVariable("A", "1"), EnvironmentVariable("B", value_from=b'{"fieldRef":{}}'))
 OVERRIDES = Overrides(("42",), "image:2", RESOURCES, ENVIRONMENT, ("db",), 3, 100, RestartPolicy.ON_FAILURE)
@@ -85,6 +99,8 @@ DEFINITION = Definition(
     image_pull_deadline_seconds=120,
     allow_reference_overrides=True,
 )
+
+PLAN = Plan("0 0 * * 1", "Europe/Paris", OVERRIDES, ConcurrencyPolicy.REPLACE, 60)
 
 EVENTS: tuple[Event, ...] = (
     ClusterFounded("c1"),
@@ -115,6 +131,16 @@ EVENTS: tuple[Event, ...] = (
     RunGone(RUN),
     RunsExpired((RUN, RunId(b"9876543210"))),
     KeyUsed(b"k" * 16, b"b" * 16, RUN),
+    ScheduleAdded(SCHEDULE, "fib", Source.API, Plan("@daily", "UTC"), AT),
+    ScheduleAdded(SCHEDULE, "fib", Source.CONFIGURATION, PLAN, -1, last_fired=AT, paused_since=AT),
+    ScheduleRemoved(SCHEDULE),
+    SchedulePaused(SCHEDULE),
+    ScheduleResumed(SCHEDULE, AT),
+    ScheduleFired(SCHEDULE, AT, RUN, AT + 60_000),
+    ScheduleFired(SCHEDULE, AT, RUN, AT + 60_000, replaced=(RunId(b"9876543210"),)),
+    ScheduleSkipped(SCHEDULE, AT, AT + 60_000, 2, SkipReason.NO_LEADER, AT + 120_000),
+    ScheduleSkipped(SCHEDULE, AT, AT, 1, SkipReason.REFUSED, -1, "the queue is full"),
+    BackupRestored("c1", 50_000, 3),
 )
 """Every event, in every form in which it is written. New ones are added here, and their lines to the file."""
 

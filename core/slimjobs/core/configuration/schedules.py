@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from typing import Final
 
 import msgspec
@@ -13,6 +12,7 @@ from slimjobs.core.configuration.environments import read_environments
 from slimjobs.core.configuration.reading import Fields, Spot, all_of, known_keys, one_of, text, texts, whole
 from slimjobs.core.configuration.resources import read_resources
 from slimjobs.eventlog.events.definitions import Overrides, RestartPolicy
+from slimjobs.eventlog.events.schedules import ConcurrencyPolicy
 
 KEYS: Final = known_keys(
     "Schedule",
@@ -30,14 +30,6 @@ KEYS: Final = known_keys(
 )
 
 STARTING_DEADLINE_SECONDS: Final = 200
-
-
-class ConcurrencyPolicy(enum.StrEnum):
-    """What a due run does while an earlier one of its schedule is not finished."""
-
-    ALLOW = "Allow"
-    FORBID = "Forbid"
-    REPLACE = "Replace"
 
 
 class DeclaredSchedule(msgspec.Struct, frozen=True):

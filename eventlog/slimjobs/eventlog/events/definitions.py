@@ -29,11 +29,15 @@ class RestartPolicy(enum.StrEnum):
 
 
 class Source(enum.StrEnum):
-    """Where a definition comes from; the configuration wins over an annotated CronJob of the same name."""
+    """Where a definition or a schedule comes from; the configuration wins over an annotated CronJob of the same name.
+
+    Only schedules come through the API, only definitions are built in.
+    """
 
     BUILT_IN = "BuiltIn"
     CONFIGURATION = "Configuration"
     ANNOTATION = "Annotation"
+    API = "Api"
 
 
 class EnvironmentVariable(msgspec.Struct, frozen=True, array_like=True):

@@ -37,6 +37,15 @@ from slimjobs.eventlog.events.runs import (
     RunsExpired,
     RunSucceeded,
 )
+from slimjobs.eventlog.events.schedules import (
+    BackupRestored,
+    ScheduleAdded,
+    ScheduleFired,
+    SchedulePaused,
+    ScheduleRemoved,
+    ScheduleResumed,
+    ScheduleSkipped,
+)
 
 Event = (
     ClusterFounded
@@ -60,6 +69,13 @@ Event = (
     | RunGone
     | RunsExpired
     | KeyUsed
+    | ScheduleAdded
+    | ScheduleRemoved
+    | SchedulePaused
+    | ScheduleResumed
+    | ScheduleFired
+    | ScheduleSkipped
+    | BackupRestored
 )
 
 EVENT_LEVEL = 1

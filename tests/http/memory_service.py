@@ -15,6 +15,7 @@ from slimjobs.core.decide.commands import (
     DeleteRun,
     Removed,
     RemoveMember,
+    ScheduleCommand,
     TransferLeadership,
     Transferred,
     Trigger,
@@ -98,7 +99,7 @@ class MemoryService:
             del self._runs[command.run]
             self.index += 1
             return Reply(Index(self.index), self.refusal or Deleted(self.promised))
-        assert not isinstance(command, Configure)
+        assert not isinstance(command, Configure | ScheduleCommand)
         return Reply(Index(self.index), self.refusal or self._changed(command))
 
     @property

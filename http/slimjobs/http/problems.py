@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from slimjobs.core.decide.refusals import (
+    DeclaredElsewhere,
     Forbidden,
     Invalid,
     KeyReused,
@@ -21,6 +22,7 @@ from slimjobs.core.decide.refusals import (
     Refusal,
     TooManyKeys,
     UnknownRun,
+    UnknownSchedule,
 )
 from slimjobs.eventlog.events.runs import RunId, run_id_text
 from slimjobs.http.answers import Answer, Header
@@ -42,6 +44,8 @@ KINDS: Final[Mapping[type[Refusal], Kind]] = {
     Invalid: Kind(400, "invalid", "The request cannot be taken as it is"),
     Forbidden: Kind(403, "forbidden", "The caller may not do this"),
     UnknownRun: Kind(404, "unknown-run", "There is no such run"),
+    UnknownSchedule: Kind(404, "unknown-schedule", "There is no such schedule"),
+    DeclaredElsewhere: Kind(409, "declared-elsewhere", "The schedule is declared by the configuration or a CronJob"),
     NotPossible: Kind(409, "not-possible", "The cluster as it stands does not allow this"),
     KeyReused: Kind(422, "key-reused", "The Idempotency-Key was used with another body"),
     QueueFull: Kind(429, "queue-full", "As much waits as may wait"),

@@ -20,6 +20,7 @@ from slimjobs.core.decide.expiring import expire_due
 from slimjobs.core.decide.observing import Seen, events_of
 from slimjobs.core.decide.refusals import Refusal
 from slimjobs.core.decide.triggering import decide_trigger
+from slimjobs.core.machine.timetables import Timetables
 from slimjobs.core.orchestrators.ports import ObservedAttempt, ObservedJob, Phase
 from slimjobs.eventlog.events.cluster import ClusterFounded
 from slimjobs.eventlog.events.definitions import Definition, Overrides, Source, Visibility
@@ -83,7 +84,7 @@ class Chronicle:
         """Put these definitions in force; Default is always among them."""
         everything = {"default": DEFAULT, **definitions}
         command = Configure({name: Declared(each, Source.CONFIGURATION) for name, each in everything.items()})
-        decision = decide_configuration(self.state, command, self.observed)
+        decision = decide_configuration(self.state, command, self.observed, Timetables(), self.now)
         self.append(decision.events)
         assert isinstance(decision.result, Configured)
         return decision.result

@@ -9,6 +9,7 @@ import msgspec
 from slimjobs.core.decide.refusals import Problem
 from slimjobs.eventlog.events.definitions import Definition, Overrides, Source
 from slimjobs.eventlog.events.runs import RunId
+from slimjobs.eventlog.events.schedules import Plan, ScheduleId
 
 
 class Requested(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -60,9 +61,49 @@ class Declared(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Configure(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
-    """Make these the definitions, by name; what is not in it is no longer defined."""
+    """Make these the definitions, by name, and these the schedules, by job; what is not in it is so no longer."""
 
     definitions: Mapping[str, Declared]
+    schedules: Mapping[str, tuple[Plan, ...]] = {}
+
+
+class AddSchedule(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
+    """Let a job be due by itself. `problems` are those that whoever read the request has found."""
+
+    schedule: ScheduleId
+    job: str
+    plan: Plan
+    internal: bool
+    key: IdempotencyKey | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+class RemoveSchedule(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
+    """Let a schedule be due no more. `repeated`: as with `DeleteRun`."""
+
+    job: str
+    schedule: ScheduleId
+    internal: bool
+    repeated: bool = False
+
+
+class PauseSchedule(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
+    """Have a schedule skip its instants, or fire again."""
+
+    job: str
+    schedule: ScheduleId
+    paused: bool
+    internal: bool
+
+
+class RunSchedule(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
+    """Trigger what a schedule triggers, now and beside its instants, as this run."""
+
+    job: str
+    schedule: ScheduleId
+    run: RunId
+    internal: bool
+    key: IdempotencyKey | None = None
 
 
 class TransferLeadership(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
@@ -77,7 +118,8 @@ class RemoveMember(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=Fa
     name: str
 
 
-Command = Trigger | DeleteRun | Configure | TransferLeadership | RemoveMember
+ScheduleCommand = AddSchedule | RemoveSchedule | PauseSchedule | RunSchedule
+Command = Trigger | DeleteRun | Configure | ScheduleCommand | TransferLeadership | RemoveMember
 
 
 class Accepted(msgspec.Struct, frozen=True, tag=True, gc=False):
@@ -91,6 +133,17 @@ class Deleted(msgspec.Struct, frozen=True, tag=True, gc=False):
     """The run is deleted. `promised`: surely nothing of it can start any more; else the orchestrator has to say so."""
 
     promised: bool
+
+
+class ScheduleMade(msgspec.Struct, frozen=True, tag=True, gc=False):
+    """The schedule is in force. `replayed`: an earlier request with this key did it."""
+
+    schedule: ScheduleId
+    replayed: bool = False
+
+
+class ScheduleSet(msgspec.Struct, frozen=True, tag=True, gc=False):
+    """The schedule is as it was asked to be: paused, due again, or gone."""
 
 
 class Configured(msgspec.Struct, frozen=True, tag=True, gc=False):
@@ -111,4 +164,4 @@ class Removed(msgspec.Struct, frozen=True, tag=True, gc=False):
     name: str
 
 
-Result = Accepted | Deleted | Configured | Transferred | Removed
+Result = Accepted | Deleted | ScheduleMade | ScheduleSet | Configured | Transferred | Removed

@@ -7,12 +7,16 @@ from collections.abc import Collection
 from slimjobs.core.decide.admission import admit_next
 from slimjobs.core.decide.commands import Configure, Configured
 from slimjobs.core.decide.decision import Decision
+from slimjobs.core.decide.scheduling import Calendar, decide_declared
 from slimjobs.eventlog.events.cluster import DefinitionDeclared, DefinitionRemoved
+from slimjobs.eventlog.events.definitions import Source
 from slimjobs.eventlog.events.record import Event
 from slimjobs.projections.state import State
 
 
-def decide_configuration(state: State, command: Configure, observed: Collection[str]) -> Decision:
+def decide_configuration(
+    state: State, command: Configure, observed: Collection[str], calendar: Calendar, wall_ms: int
+) -> Decision:
     """Declare what is new or changed, remove what is gone, and admit where a cap rose. The same again: no events."""
     events: list[Event] = []
     number_of_next = state.next_version
@@ -30,4 +34,5 @@ def decide_configuration(state: State, command: Configure, observed: Collection[
             events += admit_next(state, queue, observed, free)
     removed = sorted(set(state.current) - set(command.definitions))
     events += (DefinitionRemoved(name) for name in removed)
+    events += decide_declared(state, Source.CONFIGURATION, command.schedules, calendar, wall_ms)
     return Decision(Configured(bool(events)), tuple(events))

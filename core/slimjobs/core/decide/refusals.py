@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from slimjobs.eventlog.events.definitions import Source
 from slimjobs.eventlog.events.runs import RunId, run_id_text
+from slimjobs.eventlog.events.schedules import ScheduleId
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -44,6 +46,31 @@ class UnknownRun(msgspec.Struct, frozen=True, tag=True):
     def detail(self) -> str:
         said = f"No run {run_id_text(self.run)} of job '{self.job}' exists."
         return f"{said} {self.history}" if self.history else said
+
+
+class UnknownSchedule(msgspec.Struct, frozen=True, tag=True):
+    """No schedule of this name has this id (any more)."""
+
+    job: str
+    schedule: ScheduleId
+
+    @property
+    def detail(self) -> str:
+        return f"No schedule {run_id_text(RunId(self.schedule))} of job '{self.job}' exists."
+
+
+class DeclaredElsewhere(msgspec.Struct, frozen=True, tag=True):
+    """The schedule is none that callers may remove: it stands in the configuration, or at a CronJob."""
+
+    job: str
+    schedule: ScheduleId
+    source: Source
+
+    @property
+    def detail(self) -> str:
+        where = "the CronJob of that name" if self.source is Source.ANNOTATION else "the configuration"
+        said = f"The schedule {run_id_text(RunId(self.schedule))} of job '{self.job}' is declared by {where}"
+        return f"{said}; remove it there, or pause it."
 
 
 class QueueFull(msgspec.Struct, frozen=True, tag=True):
@@ -122,6 +149,8 @@ Refusal = (
     Invalid
     | Forbidden
     | UnknownRun
+    | UnknownSchedule
+    | DeclaredElsewhere
     | QueueFull
     | TooManyKeys
     | KeyReused

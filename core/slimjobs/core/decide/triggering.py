@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 import msgspec
 
 from slimjobs.core.decide.admission import could_start
-from slimjobs.core.decide.commands import Accepted, Requested, Trigger
+from slimjobs.core.decide.commands import Accepted, IdempotencyKey, Requested, Trigger
 from slimjobs.core.decide.decision import Decision, Limits
 from slimjobs.core.decide.overrides import NO_VIOLATIONS, check
 from slimjobs.core.decide.refusals import (
@@ -52,7 +52,7 @@ def decide_trigger(
     refused = (
         _hidden(state, command)
         or _replay(state, command, forgotten_before)
-        or _not_allowed(command, accepting, image_required)
+        or why_not_allowed(command, accepting, image_required)
         or _over_limits(state, command, accepting, limits, forgotten_before)
     )
     if refused is not None:
@@ -92,14 +92,26 @@ def _hidden(state: State, command: Trigger) -> Forbidden | None:
     return Forbidden(problems[0].detail, problems) if problems else None
 
 
+def answered_before(state: State, key: IdempotencyKey | None, at: int) -> bytes | KeyReused | None:
+    """The ids, joined, that a request with this key was answered with before this time; None if there was none."""
+    return None if key is None else _answered(state, key, at - KEY_LIFETIME_MS)
+
+
+def _answered(state: State, key: IdempotencyKey, forgotten_before: int) -> bytes | KeyReused | None:
+    used = state.keys.get(key.key)
+    if used is None or used.at <= forgotten_before:
+        return None
+    return used.runs if used.body == key.body else KeyReused()
+
+
 # A request may come twice: passed on by its node again (same ids), or sent again by its caller (same key). Refusals are
 # not remembered: the same request may be accepted later (contract §2).
 def _replay(state: State, command: Trigger, forgotten_before: int) -> Decision | Refusal | None:
-    used = state.keys.get(command.key.key) if command.key is not None else None
-    if command.key is not None and used is not None and used.at > forgotten_before:
-        if used.body != command.key.body:
-            return KeyReused()
-        ids = (used.runs[start : start + _RUN_BYTES] for start in range(0, len(used.runs), _RUN_BYTES))
+    before = None if command.key is None else _answered(state, command.key, forgotten_before)
+    if before is not None:
+        if isinstance(before, KeyReused):
+            return before
+        ids = (before[start : start + _RUN_BYTES] for start in range(0, len(before), _RUN_BYTES))
         return Decision(Accepted(tuple(map(RunId, ids)), replayed=True))
     for requested in command.runs:
         if state.run_state(requested.run) is not None:
@@ -107,7 +119,8 @@ def _replay(state: State, command: Trigger, forgotten_before: int) -> Decision |
     return None
 
 
-def _not_allowed(command: Trigger, versions: list[Version], image_required: bool) -> Refusal | None:
+def why_not_allowed(command: Trigger, versions: list[Version], image_required: bool) -> Refusal | None:
+    """Why these versions do not allow what is asked of them; None if they do."""
     invalid: list[Problem] = list(command.problems)
     forbidden: list[Problem] = []
     for requested, version in zip(command.runs, versions, strict=True):

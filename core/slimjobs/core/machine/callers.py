@@ -7,11 +7,16 @@ from collections.abc import Collection, Iterable
 import msgspec
 
 from slimjobs.core.decide.commands import (
+    AddSchedule,
     Command,
     Configure,
     Deleted,
     DeleteRun,
+    PauseSchedule,
     RemoveMember,
+    RemoveSchedule,
+    RunSchedule,
+    ScheduleCommand,
     TransferLeadership,
     Transferred,
     Trigger,
@@ -20,6 +25,12 @@ from slimjobs.core.decide.configuring import decide_configuration
 from slimjobs.core.decide.decision import Decision
 from slimjobs.core.decide.deleting import decide_deletion
 from slimjobs.core.decide.refusals import NoLeader, NoRoom, OutcomeUnknown, Refusal
+from slimjobs.core.decide.scheduling import (
+    decide_addition,
+    decide_pause,
+    decide_removal_of_schedule,
+    trigger_of,
+)
 from slimjobs.core.decide.triggering import decide_trigger
 from slimjobs.core.machine.answers import Answers
 from slimjobs.core.machine.inputs import Asked, Called, Now, Token
@@ -32,6 +43,7 @@ from slimjobs.core.machine.queries import Query, ShowCluster, ShowRun
 from slimjobs.core.machine.reading import read
 from slimjobs.core.machine.requests import Request, Value, asked_again, told_too_late
 from slimjobs.core.machine.settings import MachineSettings
+from slimjobs.core.machine.timetables import Timetables
 from slimjobs.core.machine.waits import Waits
 from slimjobs.core.supervisor.supervisor import Supervisor
 from slimjobs.eventlog.events.runs import RunId
@@ -42,7 +54,7 @@ from slimjobs.projections.views import RunDetail, RunStatus, Why, WhyKind
 WAITING_AT_MOST = 10_000
 
 _FINAL = frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED})
-_NO_NEW_WORK = DeleteRun | RemoveMember
+_NO_NEW_WORK = DeleteRun | RemoveSchedule | PauseSchedule | RemoveMember
 
 
 class _StatusWait(msgspec.Struct, frozen=True):
@@ -64,7 +76,13 @@ class Callers:
     """Everybody who has asked this node for something and has neither been answered nor been passed on."""
 
     def __init__(
-        self, journal: Journal, supervisor: Supervisor, members: Members, outbox: Outbox, settings: MachineSettings
+        self,
+        journal: Journal,
+        supervisor: Supervisor,
+        members: Members,
+        timetables: Timetables,
+        outbox: Outbox,
+        settings: MachineSettings,
     ) -> None:
         self.answers = Answers(outbox)
         self.problems: tuple[str, ...] = ()
@@ -72,6 +90,7 @@ class Callers:
         self._journal = journal
         self._supervisor = supervisor
         self._members = members
+        self._timetables = timetables
         self._outbox = outbox
         self._settings = settings
         self._status_waits: Waits[_StatusWait] = Waits()
@@ -164,17 +183,29 @@ class Callers:
         return True
 
     def _decision(
-        self, command: Trigger | DeleteRun | Configure | RemoveMember, dependencies_seen: Collection[str], now: Now
+        self,
+        command: Trigger | DeleteRun | Configure | ScheduleCommand | RemoveMember,
+        dependencies_seen: Collection[str],
+        now: Now,
     ) -> Decision | Refusal:
-        state = self._journal.state
+        state, image_required = self._journal.state, self._settings.image_required
         match command:
             case Trigger():
-                limits, image_required = self._settings.limits, self._settings.image_required
+                limits = self._settings.limits
                 return decide_trigger(state, command, limits, dependencies_seen, image_required, now.wall_ms)
             case DeleteRun():
                 return decide_deletion(state, command, dependencies_seen)
             case Configure():
-                return decide_configuration(state, command, dependencies_seen)
+                return decide_configuration(state, command, dependencies_seen, self._timetables, now.wall_ms)
+            case AddSchedule():
+                return decide_addition(state, command, self._timetables, image_required, now.wall_ms)
+            case RemoveSchedule():
+                return decide_removal_of_schedule(state, command)
+            case PauseSchedule():
+                return decide_pause(state, command, self._timetables, now.wall_ms)
+            case RunSchedule():
+                trigger = trigger_of(state, command)
+                return self._decision(trigger, dependencies_seen, now) if isinstance(trigger, Trigger) else trigger
             case RemoveMember(name):
                 return self._members.decide_removal(name)
 

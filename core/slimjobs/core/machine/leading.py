@@ -20,6 +20,7 @@ from slimjobs.core.machine.members import NOBODY, Members
 from slimjobs.core.machine.outbox import Outbox
 from slimjobs.core.machine.outputs import Observe, Tell
 from slimjobs.core.machine.reports import Reports
+from slimjobs.core.machine.scheduling import Scheduling
 from slimjobs.core.machine.settings import MachineSettings
 from slimjobs.core.machine.supervising import Supervising
 from slimjobs.eventlog.events.cluster import ClusterFounded, LevelRaised, MemberNamed
@@ -47,6 +48,7 @@ class Leading:
         reports: Reports,
         callers: Callers,
         supervising: Supervising,
+        scheduling: Scheduling,
         checkpoints: Checkpoints,
         outbox: Outbox,
         founding_id: str,
@@ -58,6 +60,7 @@ class Leading:
         self._reports = reports
         self._callers = callers
         self._supervising = supervising
+        self._scheduling = scheduling
         self._checkpoints = checkpoints
         self._outbox = outbox
         self._founding_id = founding_id
@@ -104,6 +107,7 @@ class Leading:
         self._dependencies_seen.clear()
         self._members.begin_to_lead()
         self._supervising.begin_to_lead()
+        self._scheduling.begin_to_lead(now)
 
     def end(self) -> None:
         """This node leads no more."""
@@ -143,6 +147,8 @@ class Leading:
         self._supervising.look(self._dependencies_seen, now)
         if looks_around:
             self._append(expire_due(self._journal.state, now.wall_ms), "time", now)
+            if self._is_whole:
+                self._scheduling.fire(self._dependencies_seen, now)
             self._tend_members(now)
         self._checkpoints.write_if_due(now)
         self._callers.look_after(touched, self._dependencies_seen, now)
@@ -231,8 +237,9 @@ class Leading:
         if self._supervising.can_go_on:
             return now.monotonic_ns
         retry_ns = self._supervising.next_retry_ns()
-        if (due_ms := next_expiry(self._journal.state)) is None:
+        due = [each for each in (next_expiry(self._journal.state), self._scheduling.next_due_ms) if each is not None]
+        if not due:
             return retry_ns
-        until_ns = max(due_ms - now.wall_ms, 0) * 1_000_000
-        expiry_ns = now.monotonic_ns + min(max(until_ns, SHORTEST_WAIT_NS), CLOCK_LOOKED_AT_NS)
-        return expiry_ns if retry_ns is None else min(expiry_ns, retry_ns)
+        until_ns = max(min(due) - now.wall_ms, 0) * 1_000_000
+        due_ns = now.monotonic_ns + min(max(until_ns, SHORTEST_WAIT_NS), CLOCK_LOOKED_AT_NS)
+        return due_ns if retry_ns is None else min(due_ns, retry_ns)

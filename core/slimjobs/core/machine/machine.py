@@ -48,8 +48,10 @@ from slimjobs.core.machine.members import Members
 from slimjobs.core.machine.outbox import Outbox
 from slimjobs.core.machine.outputs import Output, Stop, StopReason, Tell, WakeAt
 from slimjobs.core.machine.reports import Reports
+from slimjobs.core.machine.scheduling import Scheduling
 from slimjobs.core.machine.settings import MachineSettings
 from slimjobs.core.machine.supervising import Supervising
+from slimjobs.core.machine.timetables import Timetables
 from slimjobs.core.supervisor.supervisor import Supervisor
 from slimjobs.eventlog.events.record import UnreadableRecord, runs_of
 from slimjobs.eventlog.events.runs import RunId
@@ -109,7 +111,8 @@ class Machine:
         self._supervisor = Supervisor(desired_of(state))
         self._reports = Reports(self._raft, self._outbox, settings)
         self._members = Members(self._raft, self._journal, self._reports, blank, cluster, settings)
-        self._callers = Callers(self._journal, self._supervisor, self._members, self._outbox, settings)
+        timetables = Timetables()
+        self._callers = Callers(self._journal, self._supervisor, self._members, timetables, self._outbox, settings)
         self._forwarding = Forwarding(
             self._raft, self._journal, self._members, self._callers, self._outbox, settings, start.seed
         )
@@ -123,6 +126,7 @@ class Machine:
             self._reports,
             self._callers,
             self._supervising,
+            Scheduling(self._journal, timetables, settings),
             self._checkpoints,
             self._outbox,
             founding_id,

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import msgspec
 
-from slimjobs.core.decide.commands import Command, DeleteRun, Result, Trigger
+from slimjobs.core.decide.commands import Command, DeleteRun, RemoveSchedule, Result, RunSchedule, Trigger
 from slimjobs.core.decide.refusals import NoLeader, OutcomeUnknown, Refusal
 from slimjobs.core.machine.inputs import Asked, Called, Token
 from slimjobs.core.machine.queries import Query, ShowRun, View
+from slimjobs.eventlog.events.runs import RunId
 
 Value = Result | View | Refusal
 """What a caller can be told."""
@@ -49,6 +50,8 @@ def asked_again(request: Request) -> Request:
     match request.said:
         case Called(token, DeleteRun() as command, cause):
             said: Called | Asked = Called(token, msgspec.structs.replace(command, repeated=True), cause)
+        case Called(token, RemoveSchedule() as command, cause):
+            said = Called(token, msgspec.structs.replace(command, repeated=True), cause)
         case Asked(token, ShowRun() as query, stale):
             said = Asked(token, msgspec.structs.replace(query, wait_seconds=0.0), stale)
         case _:
@@ -60,5 +63,13 @@ def told_too_late(request: Request, why: str = "") -> Refusal:
     """What is certain when the patience is over: what nobody was told was not done, nor can a question do anything."""
     if not request.passed_on or isinstance(request.said, Asked):
         return NoLeader(why) if why else NoLeader()
-    command = request.said.command
-    return OutcomeUnknown(tuple(each.run for each in command.runs) if isinstance(command, Trigger) else ())
+    return OutcomeUnknown(_looked_up_by(request.said.command))
+
+
+def _looked_up_by(command: Command) -> tuple[RunId, ...]:
+    match command:
+        case Trigger():
+            return tuple(each.run for each in command.runs)
+        case RunSchedule():
+            return (command.run,)
+    return ()

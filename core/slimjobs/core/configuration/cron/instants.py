@@ -39,15 +39,21 @@ class Timetable:
     def __init__(self, expression: CronExpression, zone: str) -> None:
         self._expression = expression
         self._zone = ZoneInfo(zone)
-        self._numbers = _numbers(expression)
+        self._wall = croniter(_numbers(expression), 0)
+        self._last_found = 0, 0
         self._repeats = expression.hours.wildcard or expression.hours.stepped
-        self._times = [
-            3600 * hour + 60 * minute for hour in expression.hours.values for minute in expression.minutes.values
-        ]
 
     def next_after(self, instant_ms: int) -> int | None:
         """The first instant after this one; None if there is none before the year 9000."""
-        at = instant_ms // 1000
+        after_ms, found_ms = self._last_found
+        if not after_ms <= instant_ms < found_ms:
+            found = self._find(instant_ms // 1000)
+            if found is None:
+                return None
+            self._last_found = instant_ms, found * 1000
+        return self._last_found[1]
+
+    def _find(self, at: int) -> int | None:
         shift = self._shift(at)
         wall = self._match_after(at + shift)
         while wall is not None:
@@ -55,30 +61,41 @@ class Timetable:
             change = self._change(at, due)
             if change is None:
                 if self._counts(due):
-                    return due * 1000
+                    return due
                 at, wall = due, self._match_after(wall)
                 continue
             before, shift = shift, self._shift(change)
             if change + before <= wall < change + shift:
-                return change * 1000
+                return change
             # What is matched at the very moment of a change is of the new time.
             at, wall = change, self._match_after(change + shift - 1)
         return None
 
     def latest(self, until_ms: int, first_ms: int) -> int:
-        """The last instant that is not after this one; `first_ms` is one that is not after it either."""
-        ago = MINUTE_MS
-        while not self._is_due_within(until_ms - ago, until_ms) and until_ms - ago > first_ms:
-            ago *= 2
-        # An instant is due after `low`, and none after `high`; both are minutes before `until_ms`, or the first itself.
-        low, high = max(until_ms - ago, first_ms - 1), until_ms
-        while high - low > MINUTE_MS:
-            middle = low + (high - low) // 2
-            if self._is_due_within(middle, until_ms):
-                low = middle
-            else:
-                high = middle
-        return max(self.upto(low, until_ms), default=first_ms)
+        """The last instant that is not after this one; `first_ms` is an instant that is not after it either."""
+        following = self.next_after(first_ms)
+        if following is None or following > until_ms:
+            return first_ms
+        end, parts = until_ms // 1000, self._parts(first_ms // 1000, until_ms // 1000)
+        while parts:
+            start, shift = parts.pop()
+            before = parts[-1][1] if parts else shift
+            wall = self._match_upto(end + shift)
+            while wall is not None and wall - shift >= start:
+                if self._counts(wall - shift):
+                    return (wall - shift) * 1000
+                wall = self._match_upto(wall - 1)
+            if self._matches(start + before, start + shift):
+                return start * 1000
+            end = start - 1
+        return first_ms
+
+    def _parts(self, begin: int, end: int) -> list[tuple[int, int]]:
+        """The parts of a time in which no clocks are changed: when each begins, and how far the wall is ahead then."""
+        parts = [(begin, self._shift(begin))]
+        while (change := self._change(parts[-1][0], end)) is not None:
+            parts.append((change, self._shift(change)))
+        return parts
 
     def count(self, first_ms: int, last_ms: int) -> int:
         """How many instants there are from one to another, both included: also between two that are years apart."""
@@ -102,20 +119,18 @@ class Timetable:
             yield due
             due = self.next_after(due)
 
-    def _is_due_within(self, after_ms: int, until_ms: int) -> bool:
-        due = self.next_after(after_ms)
-        return due is not None and due <= until_ms
-
     def _matches(self, begin: int, end: int) -> int:
         """How many times are matched from one time on the wall until before another."""
         if begin >= end:
             return 0
+        hours, minutes = self._expression.hours.values, self._expression.minutes.values
+        times = [3600 * hour + 60 * minute for hour in hours for minute in minutes]
         days = range(begin // DAY_SECONDS, (end - 1) // DAY_SECONDS + 1)
-        found = sum(map(self._is_on, days)) * len(self._times)
+        found = sum(map(self._is_on, days)) * len(times)
         if self._is_on(days[0]):
-            found -= bisect_left(self._times, begin - days[0] * DAY_SECONDS)
+            found -= bisect_left(times, begin - days[0] * DAY_SECONDS)
         if self._is_on(days[-1]):
-            found -= len(self._times) - bisect_left(self._times, end - days[-1] * DAY_SECONDS)
+            found -= len(times) - bisect_left(times, end - days[-1] * DAY_SECONDS)
         return found
 
     def _is_on(self, day: int) -> bool:
@@ -132,8 +147,17 @@ class Timetable:
         """The first match after this time on the wall (seconds, as if it were UTC)."""
         if wall >= LAST:
             return None
+        self._wall.set_current(wall, force=True)
         try:
-            return int(croniter(self._numbers, wall).get_next(float))
+            return int(self._wall.get_next(float))
+        except CroniterBadDateError:
+            return None
+
+    def _match_upto(self, wall: int) -> int | None:
+        """The last match that is not after this time on the wall."""
+        self._wall.set_current(wall + 1, force=True)
+        try:
+            return int(self._wall.get_prev(float))
         except CroniterBadDateError:
             return None
 

@@ -21,7 +21,7 @@ import trio
 from slimjobs.core.configuration.setting_kinds import RUNNER, RunnerAddress
 from slimjobs.core.configuration.settings import Settings
 from slimjobs.core.orchestrators.process import DamagedObject, RunnerSettings, open_runner
-from slimjobs.core.orchestrators.shared import AddressTaken, listening, serve_orchestrator, shown
+from slimjobs.core.orchestrators.shared import AddressTaken, listening, serve_runner, shown
 from slimjobs.deploy.directory import DirectoryUnusable, held
 from slimjobs.deploy.ending import stop_on_signal, telling_why
 from slimjobs.deploy.exits import Ended, Exit
@@ -66,7 +66,7 @@ async def _run(settings: Settings, address: RunnerAddress) -> None:
                 trio.open_nursery() as serving,
             ):
                 _allow_descriptors()
-                serving.start_soon(serve_orchestrator, runner, listener)
+                serving.start_soon(serve_runner, runner, listener)
                 _log.info("ready", runner=shown(address), pid=os.getpid(), directory=str(settings.directory))
                 await stop.wait()
                 serving.cancel_scope.cancel()

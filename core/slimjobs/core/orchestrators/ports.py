@@ -175,7 +175,7 @@ class ObservedService(msgspec.Struct, frozen=True):
     scaling: Scaling | None = None
 
 
-class Scale(msgspec.Struct, frozen=True):
+class Scale(msgspec.Struct, frozen=True, tag=True):
     """Have so many replicas of a service, provided that it still is of this version: whoever scaled it since wins."""
 
     name: str

@@ -16,9 +16,11 @@ from pathlib import Path
 import pytest
 import trio
 
+from slimjobs.core.configuration.services import Service
 from slimjobs.core.orchestrators.ports import ObservedJob, Phase
 from slimjobs.eventlog.events.runs import RunId, run_id_text
-from tests.core.orchestrators.process.world import World, a_script, a_world, alive, pid_in, until
+from tests.core.orchestrators.process.serving import a_port, serving
+from tests.core.orchestrators.process.world import World, a_script, a_world, alive, parent, pid_in, until
 
 HOST = Path(__file__).with_name("host.py")
 ESCAPE = "(setsid env -i sh -c 'echo $$ > {path}/new; mv {path}/new {path}/escaped; exec sleep 60' < /dev/null &);"
@@ -26,10 +28,11 @@ STAY = "echo $$ > {path}/pid; exec sleep 60"
 
 
 @contextmanager
-def a_host(directory: Path, script: str) -> Iterator[subprocess.Popen[bytes]]:
+def a_host(directory: Path, script: str, port: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """A node that runs this script, as a job or, with a port, as a service."""
     directory.mkdir(exist_ok=True)
-    run = run_id_text(RunId(secrets.token_bytes(10)))
-    command = [sys.executable, str(HOST), str(directory), run, script]
+    what = str(port) if port else run_id_text(RunId(secrets.token_bytes(10)))
+    command = [sys.executable, str(HOST), str(directory), what, script]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment) as host:
         try:
@@ -55,10 +58,6 @@ def _is_free(fd: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def parent(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 async def the_job(world: World) -> ObservedJob:
@@ -178,6 +177,32 @@ async def test_what_even_the_keepers_death_left_is_killed_before_the_next_attemp
     async with a_world(directory) as world:
         job = await the_job(world)
         await until(lambda: world.jobs[job.name].attempts[0].reason == "NodeLost")
+        assert not alive(escaped)
+
+
+async def test_a_service_of_a_node_that_is_killed_dies_at_once_and_the_next_node_has_it_asleep(tmp_path: Path) -> None:
+    directory, port = tmp_path / "runner", a_port()
+    with a_host(directory, ESCAPE.format(path=tmp_path) + STAY.format(path=tmp_path), port) as host:
+        pids = [await pid_in(tmp_path / "pid"), await pid_in(tmp_path / "escaped")]
+        host.kill()
+        assert await locked_within(directory, 1) < 1
+        assert not any(alive(pid) for pid in pids)
+    async with serving(directory, {"web": Service(("true",), port)}) as world:
+        await world.asleep()
+
+
+async def test_what_even_the_keepers_death_left_of_a_service_is_killed_by_the_next_node(tmp_path: Path) -> None:
+    directory = tmp_path / "runner"
+    stray = f"(setsid sh -c 'echo $$ > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/stray; exec sleep 60' &);"
+    with a_host(directory, stray + STAY.format(path=tmp_path), a_port()) as host:
+        pid, escaped = await pid_in(tmp_path / "pid"), await pid_in(tmp_path / "stray")
+        keeper = parent(pid)
+        os.kill(host.pid, signal.SIGSTOP)  # it would see its keeper's death, and the keeper its own
+        for victim in (parent(keeper), keeper, host.pid):
+            os.kill(victim, signal.SIGKILL)
+        await locked_within(directory, 1)
+        assert alive(escaped)
+    async with serving(directory, {}):
         assert not alive(escaped)
 
 

@@ -66,6 +66,10 @@ def alive(pid: int) -> bool:
         return False
 
 
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 async def until(condition: Callable[[], bool], within_seconds: float = PATIENCE_SECONDS) -> None:
     with trio.fail_after(within_seconds):
         while not condition():  # noqa: ASYNC110  # processes and files set no event

@@ -10,10 +10,21 @@ from pathlib import Path
 import trio
 
 from slimjobs.core.configuration.setting_kinds import RunnerAddress, UnixAddress
-from slimjobs.core.orchestrators.ports import Orchestrator
+from slimjobs.core.orchestrators.declared import Lookout, Runner
+from slimjobs.core.orchestrators.ports import Missing, Outcome, Scale
 from slimjobs.core.orchestrators.process import RunnerSettings, open_runner
-from slimjobs.core.orchestrators.shared import listening, open_remote, serve_orchestrator
+from slimjobs.core.orchestrators.shared import listening, open_remote, serve_runner
 from tests.core.orchestrators.process.world import QUICK, World, watched
+
+
+class WithoutServices:
+    """For what is to be served and keeps none."""
+
+    async def scale(self, effect: Scale) -> Outcome:
+        return Missing()
+
+    def lookout(self) -> Lookout:
+        raise NotImplementedError
 
 
 @contextmanager
@@ -24,11 +35,11 @@ def an_address() -> Iterator[UnixAddress]:
 
 
 @asynccontextmanager
-async def served(orchestrator: Orchestrator, address: RunnerAddress) -> AsyncIterator[None]:
-    """The orchestrator is there for everybody at this address while the block runs."""
+async def served(runner: Runner, address: RunnerAddress) -> AsyncIterator[None]:
+    """The runner is there for everybody at this address while the block runs."""
     with listening(address) as listener:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(serve_orchestrator, orchestrator, listener)
+            nursery.start_soon(serve_runner, runner, listener)
             yield
             nursery.cancel_scope.cancel()
 

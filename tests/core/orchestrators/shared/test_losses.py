@@ -29,10 +29,10 @@ from slimjobs.core.orchestrators.shared import calls, doors, server, streams, wo
 from slimjobs.core.orchestrators.shared.remote import open_remote
 from slimjobs.core.orchestrators.shared.words import list_parts
 from tests.core.orchestrators.process.world import QUICK, a_job, a_script, until
-from tests.core.orchestrators.shared.sharing import a_node, a_shared_world, an_address, served
+from tests.core.orchestrators.shared.sharing import WithoutServices, a_node, a_shared_world, an_address, served
 
 
-class Gated:
+class Gated(WithoutServices):
     """An orchestrator that takes everything on and finishes nothing before the gate is opened."""
 
     def __init__(self) -> None:

@@ -42,7 +42,7 @@ from slimjobs.core.orchestrators.shared.words import (
 from slimjobs.eventlog.events.runs import RunId
 from slimjobs.eventlog.transport.frames import Frames, frame
 from tests.core.orchestrators.process.world import QUICK, a_job, until
-from tests.core.orchestrators.shared.sharing import a_node, an_address, served
+from tests.core.orchestrators.shared.sharing import WithoutServices, a_node, an_address, served
 
 GREETING = framed(Hello(PROTOCOL, ForEffects()))
 
@@ -93,7 +93,7 @@ async def test_who_speaks_another_protocol_is_told_which_one_is_understood(tmp_p
             frames = Frames()
             frames.feed(await answer_to(address, framed(Hello(PROTOCOL + 1, ForEffects()))))
             assert [decode_reply(body) for body in frames.take_all()] == [
-                Refused("it speaks protocol 1, and was spoken to in 2")
+                Refused(f"it speaks protocol {PROTOCOL}, and was spoken to in {PROTOCOL + 1}")
             ]
 
 
@@ -123,7 +123,7 @@ async def ask_without_end(deaf: trio.SocketStream) -> None:
         await trio.sleep(0.001)
 
 
-class Crowded:
+class Crowded(WithoutServices):
     """An orchestrator with more objects than a socket holds."""
 
     async def carry_out(self, effect: Effect) -> Outcome:

@@ -8,6 +8,9 @@ In reading order: `states.py` (an object and what can happen to it: pure), `prog
 `guard.py` (the small process that starts attempts and lets none outlive the node), `attempts.py` (its peer here),
 `strays.py` (what is left when even that failed), `outputs.py` (what attempts wrote), `pursuits.py` (what drives an
 object to its end), `collector.py` (what removes it after its TTL), and `runner.py`, which puts them together.
+
+Beside jobs it keeps services, for `declared.py`: `services.py` (a service and what can happen to it: pure),
+`answering.py` (whether it can be used), `posts.py` (what keeps a process running), `upkeep.py` (all of them).
 """
 
 from slimjobs.core.orchestrators.process.files import DamagedObject

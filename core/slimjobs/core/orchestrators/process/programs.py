@@ -46,12 +46,16 @@ def program(job: Job) -> Program:
 def environment(run: RunObject, node: Mapping[str, str]) -> dict[str, str]:
     """The whole environment of an attempt: PATH and HOME of the node, the job's own, and who it is (it wins)."""
     return {
-        "PATH": node.get("PATH", os.defpath),
-        "HOME": node.get("HOME", "/"),
+        **minimal(node),
         **dict(run.program.environment),
         "SLIMFAAS_JOB_ID": run_id_text(run.run),
         "SLIMFAAS_JOB_PATH": run.path,
     }
+
+
+def minimal(node: Mapping[str, str]) -> dict[str, str]:
+    """All that any process sees of the node's environment."""
+    return {"PATH": node.get("PATH", os.defpath), "HOME": node.get("HOME", "/")}
 
 
 def _problems_of_variable(variable: EnvironmentVariable) -> Iterator[str]:

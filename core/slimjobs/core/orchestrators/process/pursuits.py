@@ -30,7 +30,7 @@ from slimjobs.core.orchestrators.process.states import (
     deadline_exceeded,
 )
 from slimjobs.core.orchestrators.process.store import ObjectStore, Step
-from slimjobs.core.orchestrators.process.strays import end_strays
+from slimjobs.core.orchestrators.process.strays import end_strays, of_run
 
 _log = structlog.get_logger(__name__)
 
@@ -51,7 +51,7 @@ class RunnerSettings(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Workplace:
-    """What every pursuit works with."""
+    """What every pursuit works with, and every post of a service."""
 
     store: ObjectStore
     outputs: Outputs
@@ -66,6 +66,15 @@ class Workplace:
         if run is not None and run.attempts:
             await trio.to_thread.run_sync(self.outputs.remove, uid, [attempt.number for attempt in run.attempts])
         return run is not None
+
+    async def end(self, attempt: Attempt) -> None:
+        """SIGTERM, then SIGKILL when the grace is over; that is short once the node closes."""
+        attempt.terminate()
+        grace_seconds = self.settings.grace_seconds
+        with trio.move_on_after(grace_seconds):
+            await self.closing.wait()
+            await trio.sleep(min(grace_seconds, _CLOSING_GRACE_SECONDS))
+        attempt.kill()
 
 
 class Pursuit:
@@ -126,12 +135,7 @@ class Pursuit:
         """Stop the attempt when the object is to go, its deadline has passed, or the node closes."""
         await self._wait(run.deadline_ms)
         self._overdue = not self._interrupted.is_set()
-        attempt.terminate()
-        grace_seconds = self._at.settings.grace_seconds
-        with trio.move_on_after(grace_seconds):
-            await self._at.closing.wait()
-            await trio.sleep(min(grace_seconds, _CLOSING_GRACE_SECONDS))
-        attempt.kill()
+        await self._at.end(attempt)
 
     async def _conclude(self, exit: Exit) -> None:
         """Put down how the attempt ended, and so what follows."""
@@ -151,7 +155,7 @@ class Pursuit:
         """See to it that nothing of a lost attempt runs on, before another may start."""
         while True:
             try:
-                return await trio.to_thread.run_sync(end_strays, run.run)
+                return await trio.to_thread.run_sync(end_strays, of_run(run.run))
             except OSError as error:
                 await self._disk_refused(error)
 

@@ -4,7 +4,7 @@ Stands behind the port `Orchestrator`. Answers to effects are given when they ar
 happens in a task for each active object, its *pursuit*, which ends with the object's end or removal.
 
 A job runs in the directory that the node was started in, its standard input is empty, and its standard output and error
-are kept together as they were written.
+are kept together as they were written. So does a service, which `upkeep.py` looks after.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from slimjobs.core.orchestrators.ports import (
     OutputMissing,
     Rejected,
     Release,
+    Scale,
     Unavailable,
 )
 from slimjobs.core.orchestrators.process.attempts import Guard
@@ -43,6 +44,7 @@ from slimjobs.core.orchestrators.process.programs import problems, program
 from slimjobs.core.orchestrators.process.pursuits import Pursuit, RunnerSettings, Workplace
 from slimjobs.core.orchestrators.process.states import ACTIVE, RunObject, deleted, expiring, observed, released
 from slimjobs.core.orchestrators.process.store import Step, open_store
+from slimjobs.core.orchestrators.process.upkeep import Lookout, Upkeep, prepare
 
 # Two for the jobs (pursuits.py), one for their ends to be killed and seen; the guard gets the rest of a node's five.
 _CLOSING_SECONDS: Final = 3.0
@@ -61,21 +63,23 @@ async def open_runner(
     lock_fd: int | None = None,
     now_ms: Callable[[], int] = wall_clock_ms,
 ) -> AsyncIterator[ProcessRunner]:
-    """The runner of this directory, with what a former one left in it, while the block runs.
+    """The runner of this directory, with what a former one left in it but no services, while the block runs.
 
     `lock_fd` is a descriptor whose `flock` says that the directory is taken; it is held until the last process of a job
-    is gone, even if this process is killed. At the end of the block running jobs get SIGTERM, then SIGKILL, within 5 s;
-    their attempts count as `NodeLost` at the next start. Raises `DamagedObject`, OSError.
+    is gone, even if this process is killed. At the end of the block what runs gets SIGTERM, then SIGKILL, within 5 s;
+    attempts of jobs count as `NodeLost` at the next start. Raises `DamagedObject`, OSError.
     """
     outputs = Outputs(directory / "outputs", settings.max_output_bytes)
     store = await open_store(directory / "objects")
     await trio.to_thread.run_sync(outputs.prepare, {run.uid for run in store})
+    services = (directory / "services").resolve()
+    await trio.to_thread.run_sync(prepare, services)
     guard = Guard(lock_fd)
     await guard.start()
     try:
         async with trio.open_nursery() as nursery:
             workplace = Workplace(store, outputs, guard, settings, now_ms, closing=trio.Event())
-            runner = ProcessRunner(workplace, nursery)
+            runner = ProcessRunner(workplace, Upkeep(workplace, services, nursery), nursery)
             runner.resume()
             try:
                 yield runner
@@ -89,10 +93,11 @@ async def open_runner(
 
 
 class ProcessRunner:
-    """The port `Orchestrator` for processes. Made by `open_runner`."""
+    """The port `Orchestrator` for processes, and a host of services (`declared.Runner`). Made by `open_runner`."""
 
-    def __init__(self, workplace: Workplace, nursery: trio.Nursery) -> None:
+    def __init__(self, workplace: Workplace, services: Upkeep, nursery: trio.Nursery) -> None:
         self._at = workplace
+        self._services = services
         self._nursery = nursery
         self._collector = Collector(workplace.remove, workplace.now_ms)
         self._pursuits: dict[str, Pursuit] = {}
@@ -148,6 +153,14 @@ class ProcessRunner:
         live = attempt_now if attempt_now and attempt_now.number == number else None
         return OutputStream(self._at.outputs.path(uid, number), tail_lines, live, follow)
 
+    async def scale(self, effect: Scale) -> Outcome:
+        """Have so many replicas of a service, if it is of that version. See the port `Surroundings`."""
+        return await self._services.scale(effect)
+
+    def lookout(self) -> Lookout:
+        """One who declares services and sees what becomes of them."""
+        return self._services.lookout()
+
     # Its life ----------------------------------------------------------------------------------------------------
 
     def resume(self) -> None:
@@ -159,12 +172,17 @@ class ProcessRunner:
     async def close(self) -> None:
         """Take on nothing more and stop what runs, all within 3 s; the guard kills what is left then."""
         self._at.closing.set()
+        with trio.move_on_after(_CLOSING_SECONDS):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._services.close)
+                nursery.start_soon(self._close_pursuits)
+
+    async def _close_pursuits(self) -> None:
         for pursuit in self._pursuits.values():
             pursuit.interrupt()
         self._idle = trio.Event()
         if self._pursuits:
-            with trio.move_on_after(_CLOSING_SECONDS):
-                await self._idle.wait()
+            await self._idle.wait()
 
     # Effects -----------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from zlib import crc32
 
 import trio
 
-from slimjobs.core.orchestrators.ports import Changed, Listed, Vanished
+from slimjobs.core.orchestrators.ports import Changed, Listed, Observation, Unobserved, Vanished
 from slimjobs.core.orchestrators.process.files import ObjectFiles
 from slimjobs.core.orchestrators.process.states import RunObject, observed
 from slimjobs.core.orchestrators.process.watching import Watch, Watchers
@@ -33,7 +33,7 @@ class ObjectStore:
         self._objects = objects
         self._locks = [trio.Lock() for _ in range(_LOCKS)]
         self._disk = trio.CapacityLimiter(_DISK_THREADS)
-        self._watchers = Watchers(self._list)
+        self._watchers: Watchers[Observation] = Watchers(Unobserved(""), self._list)
 
     def get(self, name: str, uid: str) -> RunObject | None:
         """The object, if it is there under this uid."""
@@ -43,7 +43,7 @@ class ObjectStore:
     def __iter__(self) -> Iterator[RunObject]:
         return iter(tuple(self._objects.values()))
 
-    def watch(self) -> Watch:
+    def watch(self) -> Watch[Observation]:
         """A list of all objects, then their changes, for ever."""
         return self._watchers.watch()
 

@@ -13,7 +13,7 @@ import structlog
 import trio
 
 from slimjobs.core.configuration.setting_kinds import RunnerAddress
-from slimjobs.core.orchestrators.ports import Effect, Outcome, Rejected, Unavailable
+from slimjobs.core.orchestrators.ports import Effect, Outcome, Rejected, Scale, Unavailable
 from slimjobs.core.orchestrators.shared.address import shown
 from slimjobs.core.orchestrators.shared.connection import Dialled, Lost, dial
 from slimjobs.core.orchestrators.shared.pauses import Pauses
@@ -96,7 +96,7 @@ class Calls:
         self._trouble = f"the runner at {shown(address)} was not reached yet"
         self._last_number = 0
 
-    async def carry_out(self, effect: Effect) -> Outcome:
+    async def carry_out(self, effect: Effect | Scale) -> Outcome:
         """The outcome of an effect, within a bounded time. Never raises for what the runner or the way to it does."""
         self._last_number = number = self._last_number + 1
         try:

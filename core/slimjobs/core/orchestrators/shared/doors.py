@@ -8,11 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final, TypeVar
 
 import trio
 
-from slimjobs.core.orchestrators.ports import Listed, Orchestrator, OutputMissing, OutputUnavailable
+from slimjobs.core.orchestrators.declared import Runner
+from slimjobs.core.orchestrators.ports import Listed, OutputMissing, OutputUnavailable, Scale
 from slimjobs.core.orchestrators.shared.connection import Connection
 from slimjobs.core.orchestrators.shared.words import (
     BEAT_SECONDS,
@@ -20,6 +22,7 @@ from slimjobs.core.orchestrators.shared.words import (
     Ask,
     End,
     ForOutput,
+    Look,
     Next,
     NoOutput,
     Piece,
@@ -35,13 +38,14 @@ EFFECTS_AT_ONCE: Final = 64
 T = TypeVar("T")
 
 
-async def carry_out_effects(connection: Connection[Request], orchestrator: Orchestrator) -> None:
+async def carry_out_effects(connection: Connection[Request], runner: Runner) -> None:
     """Carry out what is asked, many at once, and answer each when it is done."""
     room = trio.Semaphore(EFFECTS_AT_ONCE)
     answering = trio.StrictFIFOLock()
 
     async def carry_out(ask: Ask) -> None:
-        outcome = await orchestrator.carry_out(ask.effect)
+        effect = ask.effect
+        outcome = await (runner.scale(effect) if isinstance(effect, Scale) else runner.carry_out(effect))
         async with answering:
             await connection.send(Answer(ask.number, outcome))
         room.release()
@@ -52,9 +56,9 @@ async def carry_out_effects(connection: Connection[Request], orchestrator: Orche
             nursery.start_soon(carry_out, await _expected(connection, Ask))
 
 
-async def give_observations(connection: Connection[Request], orchestrator: Orchestrator) -> None:
+async def give_observations(connection: Connection[Request], runner: Runner) -> None:
     """Give one observation for each that is asked for. A node that asks too rarely gets a new list from its watch."""
-    async with _closing(orchestrator.observe()) as observations:
+    async with _closing(runner.observe()) as observations:
         while True:
             await _expected(connection, Next)
             observation = await _beating(connection, lambda: anext(observations))
@@ -65,9 +69,17 @@ async def give_observations(connection: Connection[Request], orchestrator: Orche
                 await connection.send(observation)
 
 
-async def give_output(connection: Connection[Request], orchestrator: Orchestrator, wanted: ForOutput) -> None:
+async def give_sights(connection: Connection[Request], runner: Runner) -> None:
+    """Declare with each word that asks for a sight, and give that."""
+    lookout = runner.lookout()
+    while True:
+        look = await _expected(connection, Look)
+        await connection.send(await _beating(connection, partial(lookout.next, look.declared)))
+
+
+async def give_output(connection: Connection[Request], runner: Runner, wanted: ForOutput) -> None:
     """Give one piece of the output for each that is asked for, until its end."""
-    async with _closing(_words(orchestrator, wanted)) as words:
+    async with _closing(_words(runner, wanted)) as words:
         word: Reply = Waiting()
         while not isinstance(word, End | NoOutput):
             await _expected(connection, Next)
@@ -75,10 +87,10 @@ async def give_output(connection: Connection[Request], orchestrator: Orchestrato
             await connection.send(word)
 
 
-async def _words(orchestrator: Orchestrator, wanted: ForOutput) -> AsyncGenerator[Piece | End | NoOutput, None]:
+async def _words(runner: Runner, wanted: ForOutput) -> AsyncGenerator[Piece | End | NoOutput, None]:
     """An output in the words of the protocol."""
     try:
-        output = orchestrator.output(wanted.name, wanted.uid, wanted.attempt, wanted.tail_lines, wanted.follow)
+        output = runner.output(wanted.name, wanted.uid, wanted.attempt, wanted.tail_lines, wanted.follow)
         async with _closing(output) as pieces:
             async for piece in pieces:
                 yield Piece(piece)

@@ -1,4 +1,4 @@
-"""A shared runner as a node has it: the port `Orchestrator`, spoken over a connection.
+"""A shared runner as a node has it: a `declared.Runner`, spoken to over connections.
 
 It is to the node what a Kubernetes API is: while it is away, effects are `Unavailable`, nothing is observed, and no
 output can be had; each says what was tried. When it is back, a new list begins.
@@ -12,14 +12,14 @@ from contextlib import asynccontextmanager
 import trio
 
 from slimjobs.core.configuration.setting_kinds import RunnerAddress
-from slimjobs.core.orchestrators.ports import Effect, Observation, Outcome
+from slimjobs.core.orchestrators.ports import Effect, Observation, Outcome, Scale
 from slimjobs.core.orchestrators.shared.calls import Calls
-from slimjobs.core.orchestrators.shared.streams import RemoteObservations, RemoteOutput
+from slimjobs.core.orchestrators.shared.streams import RemoteLookout, RemoteObservations, RemoteOutput
 from slimjobs.core.orchestrators.shared.words import ForOutput
 
 
 class RemoteRunner:
-    """The port `Orchestrator` for a shared runner. Made by `open_remote`."""
+    """The port `Orchestrator` for a shared runner, and the host of its services. Made by `open_remote`."""
 
     def __init__(self, address: RunnerAddress, calls: Calls) -> None:
         self._address = address
@@ -38,6 +38,14 @@ class RemoteRunner:
     ) -> AsyncIterator[bytes]:
         """The output as the runner keeps it; it raises when it is read, `OutputUnavailable` where it is away."""
         return RemoteOutput(self._address, ForOutput(name, uid, attempt, tail_lines, follow))
+
+    async def scale(self, effect: Scale) -> Outcome:
+        """Have a service scaled, as an effect is carried out. See the port `Surroundings`."""
+        return await self._calls.carry_out(effect)
+
+    def lookout(self) -> RemoteLookout:
+        """One who declares services there; `Unseen` with the reason while the runner is away."""
+        return RemoteLookout(self._address)
 
 
 @asynccontextmanager

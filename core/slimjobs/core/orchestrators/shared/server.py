@@ -1,4 +1,4 @@
-"""Serves an orchestrator to nodes: each connection is greeted, finds room or is refused, and is served by its purpose.
+"""Serves a runner to nodes: each connection is greeted, finds room or is refused, and is served by its purpose.
 
 Nothing that comes over a connection can hurt more than that connection.
 """
@@ -10,15 +10,16 @@ from typing import Final
 import structlog
 import trio
 
-from slimjobs.core.orchestrators.ports import Orchestrator
+from slimjobs.core.orchestrators.declared import Runner
 from slimjobs.core.orchestrators.shared.address import Listening
 from slimjobs.core.orchestrators.shared.connection import CONNECT_SECONDS, Connection, Lost
-from slimjobs.core.orchestrators.shared.doors import carry_out_effects, give_observations, give_output
+from slimjobs.core.orchestrators.shared.doors import carry_out_effects, give_observations, give_output, give_sights
 from slimjobs.core.orchestrators.shared.words import (
     PROTOCOL,
     ForEffects,
     ForObservations,
     ForOutput,
+    ForServices,
     FrameTooLong,
     Hello,
     Purpose,
@@ -39,14 +40,14 @@ _GREETING_BYTES: Final = 4096
 _logger: structlog.typing.FilteringBoundLogger = structlog.get_logger("slimjobs.runner")
 
 
-async def serve_orchestrator(orchestrator: Orchestrator, listening: Listening) -> None:
+async def serve_runner(runner: Runner, listening: Listening) -> None:
     """Serve it to whoever connects, until cancelled."""
-    await trio.serve_listeners(_Server(orchestrator).serve, [listening])
+    await trio.serve_listeners(_Server(runner).serve, [listening])
 
 
 class _Server:
-    def __init__(self, orchestrator: Orchestrator) -> None:
-        self._orchestrator = orchestrator
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
         self._connections = 0
         self._outputs = 0
 
@@ -79,10 +80,13 @@ class _Server:
         match purpose:
             case ForEffects():
                 await connection.send(Welcome())
-                await carry_out_effects(connection, self._orchestrator)
+                await carry_out_effects(connection, self._runner)
             case ForObservations():
                 await connection.send(Welcome())
-                await give_observations(connection, self._orchestrator)
+                await give_observations(connection, self._runner)
+            case ForServices():
+                await connection.send(Welcome())
+                await give_sights(connection, self._runner)
             case ForOutput():
                 await self._serve_output(connection, purpose)
 
@@ -93,7 +97,7 @@ class _Server:
         self._outputs += 1
         try:
             await connection.send(Welcome())
-            await give_output(connection, self._orchestrator, wanted)
+            await give_output(connection, self._runner, wanted)
         finally:
             self._outputs -= 1
 

@@ -1,19 +1,27 @@
-"""What is read from a shared runner, pulled word by word over a connection each: observations, and output."""
+"""What is read from a shared runner, pulled word by word over a connection each: observations, output and services."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Final
 
+from slimjobs.core.configuration.services import Service
 from slimjobs.core.configuration.setting_kinds import RunnerAddress
 from slimjobs.core.orchestrators.ports import (
     Changed,
+    DefinitionsFound,
     Listed,
     Observation,
     ObservedJob,
     OutputMissing,
     OutputUnavailable,
+    ServiceChanged,
+    ServicesListed,
+    ServiceVanished,
+    Sight,
     Unobserved,
+    Unseen,
     Vanished,
 )
 from slimjobs.core.orchestrators.shared.connection import Dialled, Lost, dial
@@ -23,7 +31,10 @@ from slimjobs.core.orchestrators.shared.words import (
     End,
     ForObservations,
     ForOutput,
+    ForServices,
+    FrameTooLong,
     ListPart,
+    Look,
     Next,
     NoOutput,
     Piece,
@@ -31,6 +42,9 @@ from slimjobs.core.orchestrators.shared.words import (
     Reply,
     Waiting,
 )
+
+NEXT: Final = Next()
+SIGHTS: Final = (ServicesListed, ServiceChanged, ServiceVanished, DefinitionsFound, Unseen)
 
 
 class _Pulled:
@@ -47,7 +61,7 @@ class _Pulled:
         return self._connection is not None
 
     @asynccontextmanager
-    async def asking(self) -> AsyncIterator[Dialled]:
+    async def asking(self, asked: Next | Look = NEXT) -> AsyncIterator[Dialled]:
         """The connection, with the next word asked for; all of it is received in the block. Raises `Lost`."""
         # Whatever interrupts this, cancellation too, leaves nobody who knows what comes next: so the connection is
         # taken up again only if all went well.
@@ -55,7 +69,7 @@ class _Pulled:
         if connection is None:
             connection = await dial(self._address, self._purpose)
         try:
-            await connection.send(Next())
+            await connection.send(asked)
             yield connection
         except BaseException:
             connection.close()
@@ -148,3 +162,37 @@ class RemoteOutput(AsyncIterator[bytes]):
                 raise OutputUnavailable(reason)
             case _:
                 raise OutputUnavailable(str(connection.lost("does not give output as a runner does")))
+
+
+class RemoteLookout:
+    """A `declared.Lookout` at a runner's services: its own words, and `Unseen` with the reason when it is lost.
+
+    The connection closes with the last reference to this; nothing has to be closed.
+    """
+
+    def __init__(self, address: RunnerAddress) -> None:
+        self._pulled = _Pulled(address, ForServices())
+        self._pauses = Pauses()
+        self._trouble = ""
+
+    async def next(self, declared: Mapping[str, Service]) -> Sight:
+        """Declare these, and give what is seen next. Cancelled, it begins with a new list."""
+        while True:
+            try:
+                return await self._next(Look(declared))
+            except (Lost, FrameTooLong) as lost:
+                if str(lost) != self._trouble:
+                    self._trouble = str(lost)
+                    return Unseen("services", self._trouble)
+
+    async def _next(self, look: Look) -> Sight:
+        if not self._pulled.stands:
+            await self._pauses.wait()
+        async with self._pulled.asking(look) as connection:
+            sight = await _said(connection)
+            if not isinstance(sight, SIGHTS):
+                raise connection.lost("does not look around as a runner does")
+        if isinstance(sight, ServicesListed):
+            self._trouble = ""
+            self._pauses.well()
+        return sight

@@ -5,22 +5,33 @@ A connection is greeted with what it is for, and is that for ever:
     effects        Ask(number, effect) ...   ->  Answer(number, outcome) ... in any order, many at once
     observations   Next                      ->  Waiting ... then one observation (a list may take several frames)
     output         Next                      ->  Waiting ... then Piece, End or NoOutput
+    services       Look(declared)            ->  Waiting ... then one sight
 
-Observations and output are pulled, one `Next` each: the runner never sends what the node has not asked for, nothing is
-buffered between them, and a list is begun only after the word before it was taken, as the port demands.
+All but the first are pulled, one `Next` or `Look` each: the runner never sends what the node has not asked for, nothing
+is buffered between them, and a list is begun only after the word before it was taken, as the port demands.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, TypeVar
 
 import msgspec
 
-from slimjobs.core.orchestrators.ports import Changed, Effect, ObservedJob, Outcome, Unobserved, Vanished
+from slimjobs.core.configuration.services import Service
+from slimjobs.core.orchestrators.ports import (
+    Changed,
+    Effect,
+    ObservedJob,
+    Outcome,
+    Scale,
+    Sight,
+    Unobserved,
+    Vanished,
+)
 from slimjobs.eventlog.transport.frames import frame
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 """Raised when the two sides would misunderstand each other; new fields with defaults do not need it."""
 
 MAX_FRAME_BYTES: Final = 4 * 1024 * 1024
@@ -55,7 +66,11 @@ class ForOutput(msgspec.Struct, frozen=True, tag=True):
     follow: bool
 
 
-Purpose = ForEffects | ForObservations | ForOutput
+class ForServices(msgspec.Struct, frozen=True, tag=True):
+    """This connection declares services and looks at them."""
+
+
+Purpose = ForEffects | ForObservations | ForOutput | ForServices
 
 
 class Hello(msgspec.Struct, frozen=True, tag=True):
@@ -69,11 +84,17 @@ class Ask(msgspec.Struct, frozen=True, tag=True):
     """Carry this effect out; numbers are the asker's and repeat on no connection."""
 
     number: int
-    effect: Effect
+    effect: Effect | Scale
 
 
 class Next(msgspec.Struct, frozen=True, tag=True):
     """The last one was taken; give the next when there is one."""
+
+
+class Look(msgspec.Struct, frozen=True, tag=True):
+    """As `Next`, and these services are declared, and no others."""
+
+    declared: Mapping[str, Service]
 
 
 # From the runner ----------------------------------------------------------------------------------------------------
@@ -124,8 +145,10 @@ class NoOutput(msgspec.Struct, frozen=True, tag=True):
     unknown: bool
 
 
-Request = Hello | Ask | Next
-Reply = Welcome | Refused | Answer | Waiting | ListPart | Changed | Vanished | Unobserved | Piece | End | NoOutput
+Request = Hello | Ask | Next | Look
+Observed = ListPart | Changed | Vanished | Unobserved
+Output = Piece | End | NoOutput
+Reply = Welcome | Refused | Answer | Waiting | Observed | Output | Sight
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import structlog
@@ -24,7 +24,9 @@ from slimjobs.core.node.clock import SystemClock
 from slimjobs.core.node.configuring import propose_forever
 from slimjobs.core.node.opening import open_machine
 from slimjobs.core.node.program import Node
+from slimjobs.core.orchestrators.declared import Declaration, DeclaredServices
 from slimjobs.core.orchestrators.ports import Orchestrator as JobsOrchestrator
+from slimjobs.core.orchestrators.ports import Surroundings
 from slimjobs.core.orchestrators.process import open_runner
 from slimjobs.core.orchestrators.shared import open_remote
 from slimjobs.deploy.directory import LOCK_WAIT_SECONDS, usable
@@ -70,6 +72,7 @@ async def run_node(
     listeners = await listen(settings.http_host, settings.http_port)
     running = Running(_url(settings, port_of(listeners)), trio.Event(), trio.Event())
     peer_listeners = await listen_for_peers(settings)
+    declaration = Declaration(source.configuration.services if source.configuration is not None else {})
     async with (
         open_machine(
             usable(settings.directory),
@@ -77,14 +80,14 @@ async def run_node(
             machine_settings(settings),
             one_of_several=is_one_of_several(settings),
         ) as opened,
-        open_orchestrator(settings, opened.lock_fd) as orchestrator,
+        open_world(settings, opened.lock_fd, declaration) as world,
         trio.open_nursery() as nursery,
     ):
-        node = Node(opened.machine, opened.start_disk, orchestrator, SystemClock())
+        node = Node(opened.machine, opened.start_disk, world.orchestrator, SystemClock())
         if peer_listeners:
             await nursery.start(transport(node, settings).run, peer_listeners)
         await nursery.start(node.run)
-        nursery.start_soon(propose_forever, node, source)
+        nursery.start_soon(propose_forever, node, source, declaration)
         nursery.start_soon(_say_ready, node, running)
         task_status.started(running)
         surface = within_descriptors(surface_settings(settings))
@@ -112,15 +115,22 @@ def _url(settings: Settings, port: int) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
+class World(NamedTuple):
+    """What runs the jobs of a node, and what they depend on."""
+
+    orchestrator: JobsOrchestrator
+    surroundings: Surroundings
+
+
 @asynccontextmanager
-async def open_orchestrator(settings: Settings, lock_fd: int) -> AsyncIterator[JobsOrchestrator]:
-    """What runs the jobs: the shared runner if there is one, else a runner inside, which holds the directory too."""
+async def open_world(settings: Settings, lock_fd: int, declaration: Declaration) -> AsyncIterator[World]:
+    """The shared runner if there is one, else a runner inside, which holds the directory too; and its services."""
     if settings.runner is not None:
         async with open_remote(settings.runner) as remote:
-            yield remote
+            yield World(remote, DeclaredServices(remote, declaration))
     else:
         async with open_runner(settings.directory / "runner", runner_settings(settings), lock_fd=lock_fd) as inside:
-            yield inside
+            yield World(inside, DeclaredServices(inside, declaration))
 
 
 def storage_options(settings: Settings) -> StorageOptions:

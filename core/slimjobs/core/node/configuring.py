@@ -9,6 +9,7 @@ from slimjobs.core.configuration.jobs import Configuration
 from slimjobs.core.configuration.source import ConfigurationSource
 from slimjobs.core.decide.commands import Configure, Configured, Declared
 from slimjobs.core.node.program import Node
+from slimjobs.core.orchestrators.declared import Declaration
 
 LOOKED_AT_SECONDS = 1.0
 
@@ -25,8 +26,11 @@ def proposal(configuration: Configuration) -> Configure:
     )
 
 
-async def propose_forever(node: Node, source: ConfigurationSource) -> None:
-    """Propose what the source has, then look at its file every second. A reload that fails keeps what is in force."""
+async def propose_forever(node: Node, source: ConfigurationSource, declaration: Declaration | None = None) -> None:
+    """Propose what the source has, then look at its file every second. A reload that fails keeps what is in force.
+
+    The services of what is in force are put into `declaration`: they are the runner's affair and not in the log.
+    """
     proposed: Configuration | None = None
     told = ""
     while True:
@@ -35,6 +39,8 @@ async def propose_forever(node: Node, source: ConfigurationSource) -> None:
             refusal = await _propose(node, found)
             if not refusal:
                 proposed = found
+                if declaration is not None:
+                    declaration.change(found.services)
             elif refusal != told:
                 _log.warning("the configuration is not in force yet", reason=refusal)
             told = refusal

@@ -12,7 +12,7 @@ from slimjobs.core.decide.commands import Configure, Configured, Declared
 from slimjobs.core.decide.decision import Limits
 from slimjobs.core.machine.machine import Machine
 from slimjobs.core.machine.settings import MachineSettings
-from slimjobs.core.node.clock import SystemClock
+from slimjobs.core.node.clock import Clock, SystemClock
 from slimjobs.core.node.program import Node
 from slimjobs.core.orchestrators.ports import (
     Accepted,
@@ -142,13 +142,13 @@ class LiveNode(msgspec.Struct, frozen=True):
 
 @asynccontextmanager
 async def live_node(
-    definitions: Iterable[tuple[str, Definition]], limits: Limits | None = None
+    definitions: Iterable[tuple[str, Definition]], limits: Limits | None = None, clock: Clock | None = None
 ) -> AsyncIterator[LiveNode]:
     """A lone node with these definitions, leading and configured."""
     start = Start(id=NodeId(1), seed=7, membership=Membership())
     machine = Machine(start, State(), ROOM, "cluster", MachineSettings(limits=limits or Limits()), blank=True)
     disk, objects = MemoryDisk(), Objects()
-    node = Node(machine, disk.start, objects, SystemClock())
+    node = Node(machine, disk.start, objects, clock or SystemClock())
     async with trio.open_nursery() as nursery:
         await nursery.start(node.run)
         declared = {name: Declared(definition, Source.CONFIGURATION) for name, definition in definitions}

@@ -9,6 +9,9 @@ import msgspec
 JSON: Final = b"application/json"
 NDJSON: Final = b"application/x-ndjson"
 
+NO_CONTENT: Final = 204
+"""Of what is not there neither a type nor a length is told (RFC 9110 §8.6)."""
+
 Header = tuple[bytes, bytes]
 
 
@@ -24,12 +27,11 @@ class Answer(msgspec.Struct, frozen=True):
     def header_list(self, newest: int) -> list[Header]:
         """All headers; an answer that reflects nothing of the log carries the newest index that was given out."""
         index = newest if self.index is None else self.index
-        return [
-            (b"content-type", self.content_type),
-            (b"content-length", str(len(self.body)).encode()),
-            (b"x-slimfaas-index", str(index).encode()),
-            *self.headers,
-        ]
+        given: list[Header] = [(b"x-slimfaas-index", str(index).encode()), *self.headers]
+        if self.status == NO_CONTENT:
+            return given
+        length = str(len(self.body)).encode()
+        return [(b"content-type", self.content_type), (b"content-length", length), *given]
 
 
 def json_answer(status: int, value: object, index: int, headers: tuple[Header, ...] = ()) -> Answer:

@@ -1,4 +1,5 @@
-"""What the POST routes take: a body read as one trigger's overrides, as a batch of named triggers, as a node's name.
+"""What the POST routes take: a body read as one trigger's overrides, as a schedule, as a batch of named triggers, as a
+node's name.
 
 Everything wrong with a body is told at once (`BadBody`), each with a JSON pointer, for NDJSON also with its line.
 """
@@ -11,11 +12,14 @@ from typing import Final
 
 import msgspec
 
+from slimjobs.core.configuration.cron import CronError, parse_cron, time_zone_complaint
+from slimjobs.core.configuration.schedules import STARTING_DEADLINE_SECONDS
 from slimjobs.core.configuration.setting_kinds import NAME, NODE_NAME
 from slimjobs.core.decide.refusals import Problem
 from slimjobs.eventlog.events.definitions import Overrides
 from slimjobs.eventlog.events.names import JOB_NAME_RULE, job_name
-from slimjobs.http.fields import Fields, Trouble, folded, string
+from slimjobs.eventlog.events.schedules import ConcurrencyPolicy, Plan
+from slimjobs.http.fields import Fields, Trouble, folded, integer, one_of, string, truth
 from slimjobs.http.overrides import OVERRIDES, overrides_of
 from slimjobs.http.strict_json import Members, NotJson, Value, kind_of, parse, pointer_to, shown
 
@@ -25,6 +29,9 @@ MAX_BATCH: Final = (
 MAX_BATCH_PROBLEMS: Final = 10_000
 
 _TRANSFER: Final = folded("To")
+_PLAN: Final = folded(
+    "Schedule", "TimeZone", "ConcurrencyPolicy", "StartingDeadlineSeconds", "Paused", *OVERRIDES.values()
+)
 _LINE: Final = folded("Name", *OVERRIDES.values())
 _WHITE: Final = b" \t\r\n"
 
@@ -36,7 +43,7 @@ class BadBody(Exception):
         self,
         problems: tuple[Problem, ...],
         lines: tuple[int, ...] | None = None,
-        read: Sequence[Overrides | Line | None] = (),
+        read: Sequence[Read | None] = (),
     ) -> None:
         super().__init__(problems)
         self.problems = problems
@@ -49,6 +56,17 @@ class Line(msgspec.Struct, frozen=True):
 
     job: str
     overrides: Overrides
+
+
+class Planned(msgspec.Struct, frozen=True):
+    """A schedule, and whether it is to be paused from the beginning."""
+
+    plan: Plan
+    paused: bool
+
+
+Read = Overrides | Line | Planned
+"""What a body, or a part of one, can write."""
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -73,6 +91,24 @@ def read_transfer(body: bytes) -> str:
     name = fields.take("To", _node_name)
     _raise_if_any(trouble, None, ())
     return name or ""
+
+
+def read_plan(body: bytes, default_time_zone: str) -> Planned:
+    """The schedule that a body writes: when, and what its runs override as a trigger would. Raises BadBody."""
+    trouble = Trouble()
+    fields = Fields(_object(body), _PLAN, "", trouble)
+    expression = fields.need("Schedule", _expression)
+    deadline = fields.take("StartingDeadlineSeconds", integer)
+    plan = Plan(
+        expression or "",
+        fields.take("TimeZone", _time_zone) or default_time_zone,
+        overrides_of(fields),
+        fields.take("ConcurrencyPolicy", one_of(ConcurrencyPolicy)) or ConcurrencyPolicy.ALLOW,
+        STARTING_DEADLINE_SECONDS if deadline is None else deadline,
+    )
+    planned = Planned(plan, fields.take("Paused", truth) or False)
+    _raise_if_any(trouble, None, [planned] if expression else [])
+    return planned
 
 
 def read_batch(body: bytes) -> Batch:
@@ -140,6 +176,24 @@ def _job_name(value: Value, pointer: str, trouble: Trouble) -> str | None:
     return name
 
 
+def _expression(value: Value, pointer: str, trouble: Trouble) -> str | None:
+    text = string(value, pointer, trouble)
+    try:
+        return None if text is None else parse_cron(text).text
+    except CronError as error:
+        trouble.add(pointer, str(error))
+        return None
+
+
+def _time_zone(value: Value, pointer: str, trouble: Trouble) -> str | None:
+    name = string(value, pointer, trouble)
+    complaint = None if name is None else time_zone_complaint(name)
+    if complaint is not None:
+        trouble.add(pointer, complaint)
+        return None
+    return name
+
+
 def _node_name(value: Value, pointer: str, trouble: Trouble) -> str | None:
     name = string(value, pointer, trouble)
     if name is not None and not re.fullmatch(NODE_NAME, name):
@@ -153,7 +207,7 @@ def not_a_node(text: str) -> str:
     return f"'{shown(text)}' is not {NAME.takes}"
 
 
-def _raise_if_any(trouble: Trouble, lines: tuple[int, ...] | None, read: Sequence[Overrides | Line | None]) -> None:
+def _raise_if_any(trouble: Trouble, lines: tuple[int, ...] | None, read: Sequence[Read | None]) -> None:
     if trouble.unlisted:
         trouble.problems.append(Problem("", f"{trouble.unlisted} further problems are not listed"))
     if trouble.problems:

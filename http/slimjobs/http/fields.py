@@ -5,6 +5,8 @@ Between the text (`strict_json`) and what a key means (`overrides`): what every 
 
 from __future__ import annotations
 
+import enum
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, TypeVar
 
@@ -16,7 +18,12 @@ MAX_STRING_BYTES: Final = 128 * 1024 - 1  # Linux takes no longer argument or va
 MAX_STRINGS: Final = 1000
 MAX_SUGGESTIONS: Final = 100  # each costs a comparison with every known key, and a body holds ten thousands of keys
 
+MAX_INTEGER: Final = 2**31 - 1  # Kubernetes keeps these numbers as int32
+
+_WHOLE_NUMBER: Final = re.compile(r"-?[0-9]{1,19}")
+
 T = TypeVar("T")
+E = TypeVar("E", bound=enum.StrEnum)
 Reader = Callable[[Value, str, "Trouble"], T | None]
 
 
@@ -102,6 +109,36 @@ def strings(value: Value, pointer: str, trouble: Trouble) -> tuple[str, ...] | N
         read = [string(item, pointer_to(pointer, at), trouble) for at, item in enumerate(value)]
         return tuple(item for item in read if item is not None)
     return None
+
+
+def integer(value: Value, pointer: str, trouble: Trouble) -> int | None:
+    """A whole number that Kubernetes can keep."""
+    if isinstance(value, Number) and _WHOLE_NUMBER.fullmatch(value) and 0 <= int(value) <= MAX_INTEGER:
+        return int(value)
+    written = shown(value) if isinstance(value, Number) else kind_of(value)
+    trouble.add(pointer, f"takes a whole number from 0 to {MAX_INTEGER}, not {written}")
+    return None
+
+
+def truth(value: Value, pointer: str, trouble: Trouble) -> bool | None:
+    """True or false."""
+    if isinstance(value, bool):
+        return value
+    trouble.add(pointer, f"takes true or false, not {kind_of(value)}")
+    return None
+
+
+def one_of(words: type[E]) -> Reader[E]:
+    """A reader of one of these words."""
+    known = {str(word): word for word in words}
+
+    def read(value: Value, pointer: str, trouble: Trouble) -> E | None:
+        word = known.get(value) if isinstance(value, str) else None
+        if word is None:
+            trouble.add(pointer, f"takes one of {', '.join(known)}")
+        return word
+
+    return read
 
 
 def members(value: Value, pointer: str, trouble: Trouble) -> Members | None:

@@ -15,17 +15,14 @@ import msgspec
 
 from slimjobs.core.configuration.quantities import EXPECTED, QuantityError, parse_quantity
 from slimjobs.eventlog.events.definitions import EnvironmentVariable, Overrides, Resources, RestartPolicy
-from slimjobs.http.fields import Fields, Trouble, folded, members, string, strings
-from slimjobs.http.strict_json import UNSAFE, Number, Value, kind_of, pointer_to, shown
+from slimjobs.http.fields import Fields, Trouble, folded, integer, members, one_of, string, strings
+from slimjobs.http.strict_json import UNSAFE, Value, kind_of, pointer_to, shown
 
 MAX_VARIABLES: Final = 1000
 MAX_IMAGE_CHARACTERS: Final = 1024
-MAX_INTEGER: Final = 2**31 - 1  # Kubernetes keeps these numbers as int32
 
 _DEPENDENCY: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _NO_IMAGE: Final = re.compile(r"[\s\0-\x1f\x7f]")
-_WHOLE_NUMBER: Final = re.compile(r"-?[0-9]{1,19}")
-_POLICIES: Final = {str(policy): policy for policy in RestartPolicy}
 
 OVERRIDES: Final = folded(
     "Args",
@@ -51,9 +48,9 @@ def overrides_of(fields: Fields) -> Overrides:
         resources=take("Resources", _resources),
         environments=take("Environments", _environments),
         depends_on=take("DependsOn", _dependencies),
-        backoff_limit=take("BackoffLimit", _integer),
-        ttl_seconds_after_finished=take("TtlSecondsAfterFinished", _integer),
-        restart_policy=take("RestartPolicy", _restart_policy),
+        backoff_limit=take("BackoffLimit", integer),
+        ttl_seconds_after_finished=take("TtlSecondsAfterFinished", integer),
+        restart_policy=take("RestartPolicy", one_of(RestartPolicy)),
     )
 
 
@@ -194,18 +191,3 @@ def _dependencies(value: Value, pointer: str, trouble: Trouble) -> tuple[str, ..
         if not _DEPENDENCY.fullmatch(name):
             trouble.add(pointer_to(pointer, at), f"'{shown(name)}' cannot be the name of a Deployment or StatefulSet")
     return names
-
-
-def _integer(value: Value, pointer: str, trouble: Trouble) -> int | None:
-    if isinstance(value, Number) and _WHOLE_NUMBER.fullmatch(value) and 0 <= int(value) <= MAX_INTEGER:
-        return int(value)
-    written = shown(value) if isinstance(value, Number) else kind_of(value)
-    trouble.add(pointer, f"takes a whole number from 0 to {MAX_INTEGER}, not {written}")
-    return None
-
-
-def _restart_policy(value: Value, pointer: str, trouble: Trouble) -> RestartPolicy | None:
-    policy = _POLICIES.get(value) if isinstance(value, str) else None
-    if policy is None:
-        trouble.add(pointer, f"takes one of {', '.join(_POLICIES)}")
-    return policy

@@ -21,7 +21,7 @@ MAX_UNKNOWN: Final = 10  # each that is told costs a comparison with every known
 _CONSISTENCIES: Final = {"linearizable": False, "stale": True}
 _STATUSES: Final = {str(status).lower(): status for status in RunStatus}
 _SWITCH: Final = {"true": True, "1": True, "": True, "false": False, "0": False}
-_WHOLE: Final = re.compile(r"[0-9]{1,9}")
+_WHOLE: Final = re.compile(r"[0-9]{1,15}")
 _DECIMAL: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 

@@ -8,7 +8,17 @@ import msgspec
 
 from slimjobs.core.machine.queries import ClusterView, MemberRow
 from slimjobs.eventlog.events.definitions import Definition, EnvironmentVariable, RestartPolicy, Source, Visibility
-from slimjobs.projections.views import DefinitionStatus, RunDetail, RunEvent, RunRow, RunStatus, Status, Why
+from slimjobs.eventlog.events.schedules import ConcurrencyPolicy
+from slimjobs.projections.views import (
+    DefinitionStatus,
+    RunDetail,
+    RunEvent,
+    RunRow,
+    RunStatus,
+    ScheduleRow,
+    Status,
+    Why,
+)
 
 
 class VariableJson(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -65,6 +75,29 @@ class RunJson(msgspec.Struct, frozen=True, rename="pascal"):
     why: Sequence[Why]
 
 
+class ScheduleJson(msgspec.Struct, frozen=True, rename="pascal", omit_defaults=True):
+    """One schedule: what was given, and when it fires. What a schedule does not override is left out."""
+
+    id: str
+    name: str
+    schedule: str
+    next_execution_timestamp: int
+    last_execution_timestamp: int
+    source: Source
+    time_zone: str
+    paused: bool
+    concurrency_policy: ConcurrencyPolicy
+    starting_deadline_seconds: int
+    args: Sequence[str] | None = None
+    image: str | None = None
+    depends_on: Sequence[str] | None = None
+    resources: ResourcesJson | None = None
+    environments: Sequence[VariableJson] | None = None
+    backoff_limit: int | None = None
+    ttl_seconds_after_finished: int | None = None
+    restart_policy: RestartPolicy | None = None
+
+
 class DefinitionStatusJson(msgspec.Struct, frozen=True, rename="pascal"):
     """One definition in the status: what may run, what waits and what does."""
 
@@ -76,6 +109,7 @@ class DefinitionStatusJson(msgspec.Struct, frozen=True, rename="pascal"):
     occupied: int
     queue: Sequence[RunRow]
     active: Sequence[RunRow]
+    schedules: Sequence[ScheduleJson]
     definition: DefinitionJson
 
 
@@ -142,6 +176,32 @@ def definition_json(definition: Definition, internal: bool) -> DefinitionJson:
     )
 
 
+def schedule_json(row: ScheduleRow, internal: bool) -> ScheduleJson:
+    """A schedule, as this caller may see it."""
+    plan, overrides = row.plan, row.plan.overrides
+    resources, variables = overrides.resources, overrides.environments
+    return ScheduleJson(
+        id=row.id,
+        name=row.job,
+        schedule=plan.expression,
+        next_execution_timestamp=row.next_due,
+        last_execution_timestamp=row.last_fired,
+        source=row.source,
+        time_zone=plan.time_zone,
+        paused=row.paused,
+        concurrency_policy=plan.concurrency,
+        starting_deadline_seconds=plan.starting_deadline_seconds,
+        args=overrides.args,
+        image=overrides.image,
+        depends_on=overrides.depends_on,
+        resources=None if resources is None else ResourcesJson(resources.requests, resources.limits),
+        environments=None if variables is None else [_variable(each, internal) for each in variables],
+        backoff_limit=overrides.backoff_limit,
+        ttl_seconds_after_finished=overrides.ttl_seconds_after_finished,
+        restart_policy=overrides.restart_policy,
+    )
+
+
 def _variable(variable: EnvironmentVariable, internal: bool) -> VariableJson:
     """A variable; a reference is shown as such, never what it refers to."""
     if not internal:
@@ -160,5 +220,6 @@ def _definition_status(status: DefinitionStatus, internal: bool) -> DefinitionSt
         occupied=status.occupied,
         queue=status.queue,
         active=status.active,
+        schedules=[schedule_json(row, internal) for row in status.schedules],
         definition=definition_json(status.definition, internal),
     )

@@ -15,8 +15,8 @@ from quart_trio import QuartTrio
 from quart_trio.wrappers import TrioResponse
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from slimjobs.http import cluster, runs, triggers
-from slimjobs.http.answers import Answer, Header, json_answer
+from slimjobs.http import cluster, runs, schedules, triggers
+from slimjobs.http.answers import NO_CONTENT, Answer, Header, json_answer
 from slimjobs.http.problems import plain_problem, refused, too_large
 from slimjobs.http.surface import Asked, BadRequest, Surface
 
@@ -51,6 +51,7 @@ class Framework(QuartTrio):
         self.config["RESPONSE_TIMEOUT"] = None
         _add_trigger_routes(self, surface)
         _add_run_routes(self, surface)
+        _add_schedule_routes(self, surface)
         _add_cluster_routes(self, surface)
         _add_node_routes(self, surface)
         _add_refusals(self, surface)
@@ -100,6 +101,40 @@ def _add_run_routes(app: Framework, surface: Surface) -> None:
         follow_allowed = request.method != "HEAD"
         given = await runs.run_output(surface, ASKED.get(), name, run, request.args, follow_allowed=follow_allowed)
         return _response(surface, given) if isinstance(given, Answer) else _stream(given)
+
+
+def _add_schedule_routes(app: Framework, surface: Surface) -> None:
+    @app.post("/job-schedules/<name>")
+    async def add_schedule(name: str) -> Response:
+        body = await _body(surface.settings.max_body_bytes)
+        return _response(surface, await schedules.add(surface, ASKED.get(), name, _key(), body))
+
+    @app.get("/job-schedules/<name>")
+    async def list_schedules(name: str) -> Response:
+        return _response(surface, await schedules.list_schedules(surface, ASKED.get(), name, request.args))
+
+    @app.delete("/job-schedules/<name>/<schedule>")
+    async def remove_schedule(name: str, schedule: str) -> Response:
+        return _response(surface, await schedules.remove(surface, ASKED.get(), name, schedule, request.args))
+
+    @app.get("/job-schedules/<name>/<schedule>/fires")
+    async def list_fires(name: str, schedule: str) -> Response:
+        return _response(surface, await schedules.list_fires(surface, ASKED.get(), name, schedule, request.args))
+
+    @app.post("/job-schedules/<name>/<schedule>/pause")
+    async def pause_schedule(name: str, schedule: str) -> Response:
+        asked = ASKED.get()
+        return _response(surface, await schedules.pause(surface, asked, name, schedule, request.args, paused=True))
+
+    @app.post("/job-schedules/<name>/<schedule>/resume")
+    async def resume_schedule(name: str, schedule: str) -> Response:
+        asked = ASKED.get()
+        return _response(surface, await schedules.pause(surface, asked, name, schedule, request.args, paused=False))
+
+    @app.post("/job-schedules/<name>/<schedule>/run")
+    async def run_schedule(name: str, schedule: str) -> Response:
+        asked = ASKED.get()
+        return _response(surface, await schedules.run_now(surface, asked, name, schedule, request.args, _key()))
 
 
 def _add_cluster_routes(app: Framework, surface: Surface) -> None:
@@ -179,7 +214,10 @@ def _key() -> bytes | None:
 
 def _response(surface: Surface, answer: Answer) -> Response:
     headers = {name.decode(): value.decode() for name, value in answer.header_list(surface.newest_index)}
-    return TrioResponse(answer.body, answer.status, headers)
+    response = TrioResponse(answer.body, answer.status, headers)
+    if answer.status == NO_CONTENT:
+        del response.headers["Content-Type"], response.headers["Content-Length"]  # which the framework adds
+    return response
 
 
 def _stream(output: runs.Output) -> Response:

@@ -29,6 +29,7 @@ class SurfaceSettings(msgspec.Struct, frozen=True):
     max_body_bytes: int = 256 * 1024
     max_batch_bytes: int = 1024 * 1024
     external_requests_per_second: float = 0.0
+    default_time_zone: str = "UTC"
     connections: ConnectionLimits = ConnectionLimits()
 
 
@@ -40,6 +41,7 @@ def surface_settings(settings: Settings) -> SurfaceSettings:
         max_body_bytes=settings.max_body_bytes,
         max_batch_bytes=settings.max_batch_bytes,
         external_requests_per_second=settings.external_requests_per_second,
+        default_time_zone=settings.job_default_time_zone,
         connections=ConnectionLimits(settings.max_connections, settings.max_connections_per_address),
     )
 

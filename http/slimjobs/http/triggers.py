@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from hashlib import blake2b
 from typing import Final
 
 import msgspec
@@ -17,25 +16,22 @@ from slimjobs.core.decide.refusals import Invalid, OutcomeUnknown, Problem
 from slimjobs.core.node.service import Reply
 from slimjobs.eventlog.events.definitions import Overrides
 from slimjobs.eventlog.events.runs import run_id_text
-from slimjobs.http.answers import JSON, NDJSON, Answer, Header, json_answer
-from slimjobs.http.bodies import BadBody, Batch, Line, read_batch, read_trigger
+from slimjobs.http.answers import JSON, NDJSON, Answer, json_answer
+from slimjobs.http.bodies import BadBody, Batch, Line, Read, read_batch, read_trigger
+from slimjobs.http.keys import idempotency_key, key_problems, replayed
 from slimjobs.http.problems import refused, run_location, unknown_outcome, unknown_outcomes
 from slimjobs.http.surface import Asked, Surface, checked_name, mint
 
-DIGEST_BYTES: Final = 16
 MAX_PATH_CHARACTERS: Final = 4096
 
 _UNSAFE_IN_PATH: Final = re.compile("[\0\ufffd]")  # what was no UTF-8 has become U+FFFD
-_VISIBLE: Final = re.compile(rb"[\x21-\x7e]{1,255}")
-_NORMALISED: Final = msgspec.msgpack.Encoder(order="deterministic")
-_REPLAYED: Final[Header] = (b"idempotent-replayed", b"true")
 
 
 async def trigger(surface: Surface, asked: Asked, name: str, path: str, key: bytes | None, body: bytes) -> Answer:
     """`POST /job/{name}[/{path}]`. Raises BadRequest."""
     job = checked_name(name)
-    problems = [*_path_problems(path), *_key_problems(key)]
-    overrides: Overrides | Line | None
+    problems = [*_path_problems(path), *key_problems(key)]
+    overrides: Read | None
     try:
         overrides = read_trigger(body)
     except BadBody as error:
@@ -44,11 +40,11 @@ async def trigger(surface: Surface, asked: Asked, name: str, path: str, key: byt
     if not isinstance(overrides, Overrides):
         return await surface.forbidden(job, asked) or refused(Invalid(tuple(problems)), asked.path)
     [run] = mint(1)
-    digests = None if problems else _key(key, f"/job/{job}/{path}", asked, [Line(job, overrides)])
+    digests = None if problems else idempotency_key(key, f"/job/{job}/{path}", asked, [Line(job, overrides)])
     reply = await _ask(surface, (Requested(run, job, overrides, path),), asked, digests, problems)
     if isinstance(reply.value, Accepted):
         [accepted] = reply.value.runs
-        headers = ((b"location", run_location(job, accepted).encode()), *_replayed(reply.value))
+        headers = ((b"location", run_location(job, accepted).encode()), *replayed(reply.value.replayed))
         return Answer(202, b'{"Id":"%s"}' % run_id_text(accepted).encode(), JSON, headers, reply.index)
     if isinstance(reply.value, OutcomeUnknown):
         [maybe] = reply.value.runs or (run,)
@@ -59,7 +55,7 @@ async def trigger(surface: Surface, asked: Asked, name: str, path: str, key: byt
 
 async def trigger_batch(surface: Surface, asked: Asked, key: bytes | None, body: bytes) -> Answer:
     """`POST /jobs`: all of them or none."""
-    problems = _key_problems(key)
+    problems = key_problems(key)
     try:
         batch = read_batch(body)
     except BadBody as error:
@@ -68,7 +64,7 @@ async def trigger_batch(surface: Surface, asked: Asked, key: bytes | None, body:
         reply = await _ask(surface, _requested(readable), asked, None, problems)
         return surface.refusal(reply, asked, error.lines)
     requested = _requested(enumerate(batch.triggers))
-    digests = None if problems else _key(key, "/jobs", asked, batch.triggers)
+    digests = None if problems else idempotency_key(key, "/jobs", asked, batch.triggers)
     reply = await _ask(surface, requested, asked, digests, problems)
     if isinstance(reply.value, Accepted):
         return _accepted_batch(batch, reply.value, reply.index)
@@ -108,12 +104,8 @@ def _accepted_batch(batch: Batch, accepted: Accepted, index: int) -> Answer:
         {"Id": run_id_text(run), "Name": line.job} for line, run in zip(batch.triggers, accepted.runs, strict=True)
     ]
     if batch.lines is None:
-        return json_answer(202, results, index, _replayed(accepted))
-    return Answer(202, msgspec.json.Encoder().encode_lines(results), NDJSON, _replayed(accepted), index)
-
-
-def _replayed(accepted: Accepted) -> tuple[Header, ...]:
-    return (_REPLAYED,) if accepted.replayed else ()
+        return json_answer(202, results, index, replayed(accepted.replayed))
+    return Answer(202, msgspec.json.Encoder().encode_lines(results), NDJSON, replayed(accepted.replayed), index)
 
 
 def _path_problems(path: str) -> list[Problem]:
@@ -121,22 +113,3 @@ def _path_problems(path: str) -> list[Problem]:
     if not _UNSAFE_IN_PATH.search(path) and len(path) <= MAX_PATH_CHARACTERS:
         return []
     return [Problem("", f"what follows the job's name is UTF-8 without NUL, at most {MAX_PATH_CHARACTERS} characters")]
-
-
-def _key_problems(key: bytes | None) -> list[Problem]:
-    """What is wrong with a key."""
-    if key is None or _VISIBLE.fullmatch(key):
-        return []
-    return [Problem("", "an Idempotency-Key is one header of 1 to 255 visible ASCII characters")]
-
-
-def _key(key: bytes | None, path: str, asked: Asked, triggers: Sequence[Line]) -> IdempotencyKey | None:
-    """The digests of a key in its scope (method, path, internal or external) and of what came with it, normalised."""
-    if key is None:
-        return None
-    scope = _NORMALISED.encode(("POST", path, asked.caller.internal, key))
-    return IdempotencyKey(_digest(scope), _digest(_NORMALISED.encode(triggers)))
-
-
-def _digest(of: bytes) -> bytes:
-    return blake2b(of, digest_size=DIGEST_BYTES).digest()

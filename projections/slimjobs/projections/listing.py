@@ -26,6 +26,7 @@ from slimjobs.eventlog.events.runs import (
     run_id_text,
 )
 from slimjobs.projections.effective import effective
+from slimjobs.projections.schedule_listing import schedule_row
 from slimjobs.projections.state import (
     Departure,
     HistoryEvent,
@@ -213,7 +214,7 @@ def departure_of(state: State, run: RunId) -> Departure | None:
 
 
 def status_of_definition(state: State, version: Version) -> DefinitionStatus:
-    """A definition with its queue and its running jobs, the first hundred of each."""
+    """A definition with its queue, its running jobs and its schedules, the first hundred of each."""
     queue = state.queues[version.name]
     ordinals = islice(queue.order.after(-1), ROWS_IN_STATUS)
     return DefinitionStatus(
@@ -224,6 +225,7 @@ def status_of_definition(state: State, version: Version) -> DefinitionStatus:
         len(queue.holders),
         tuple(queued_row(state, queue.order.run_at(ordinal)) for ordinal in ordinals),
         tuple(admitted_row(run) for run in islice(_active_of(state, queue), ROWS_IN_STATUS)),
+        tuple(map(schedule_row, islice(state.schedules.of(version.name), ROWS_IN_STATUS))),
     )
 
 

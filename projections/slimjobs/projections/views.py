@@ -10,6 +10,7 @@ import enum
 import msgspec
 
 from slimjobs.eventlog.events.definitions import Definition, Source
+from slimjobs.eventlog.events.schedules import Plan
 
 
 class RunStatus(enum.StrEnum):
@@ -84,6 +85,56 @@ class RunDetail(msgspec.Struct, frozen=True, tag=True):
     why: tuple[Why, ...]
 
 
+class ScheduleRow(msgspec.Struct, frozen=True):
+    """A schedule in a list. `next_due` is when it would fire next, paused or not."""
+
+    id: str
+    job: str
+    source: Source
+    plan: Plan
+    next_due: int
+    last_fired: int
+    paused: bool
+
+
+class ScheduleList(msgspec.Struct, frozen=True, tag=True):
+    """The schedules of a job, in the order in which they came."""
+
+    rows: tuple[ScheduleRow, ...]
+
+
+class FireOutcome(enum.StrEnum):
+    """What became of an instant."""
+
+    FIRED = "Fired"
+    LATE = "Late"
+    REPLACED = "Replaced"
+    SKIPPED = "Skipped"
+
+
+class Fire(msgspec.Struct, frozen=True, rename="pascal"):
+    """What became of an instant, or of the `count` ones from `instant` to `until`.
+
+    A fire is late if its record came more than a second after its instant. `id` is its run, `reason` why it was
+    skipped.
+    """
+
+    instant: int
+    until: int
+    count: int
+    outcome: FireOutcome
+    late_milliseconds: int
+    reason: str
+    id: str
+
+
+class FireList(msgspec.Struct, frozen=True, tag=True):
+    """The latest first. What was before `kept_from` is not kept here, but in the log; -1: that is all of it."""
+
+    fires: tuple[Fire, ...]
+    kept_from: int
+
+
 class DefinitionStatus(msgspec.Struct, frozen=True):
     """A definition with what waits and runs of it. `queue` and `active` hold the first 100 of what is counted."""
 
@@ -94,6 +145,7 @@ class DefinitionStatus(msgspec.Struct, frozen=True):
     occupied: int
     queue: tuple[RunRow, ...]
     active: tuple[RunRow, ...]
+    schedules: tuple[ScheduleRow, ...] = ()
 
 
 class Status(msgspec.Struct, frozen=True, tag=True):

@@ -76,6 +76,7 @@ class AddSchedule(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=Fal
     internal: bool
     key: IdempotencyKey | None = None
     problems: tuple[Problem, ...] = ()
+    paused: bool = False
 
 
 class RemoveSchedule(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):

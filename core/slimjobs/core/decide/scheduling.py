@@ -66,7 +66,8 @@ def decide_addition(
     trigger = Trigger((asked,), command.internal, problems=command.problems)
     if (refused := why_not_allowed(trigger, [version], image_required)) is not None:
         return refused
-    events: tuple[Event, ...] = (_added(command.schedule, command.job, Source.API, command.plan, calendar, at),)
+    added = _added(command.schedule, command.job, Source.API, command.plan, calendar, at)
+    events: tuple[Event, ...] = (msgspec.structs.replace(added, paused_since=at) if command.paused else added,)
     if command.key is not None:
         events += (KeyUsed(command.key.key, command.key.body, command.schedule),)
     return Decision(ScheduleMade(command.schedule), events)

@@ -10,11 +10,22 @@ from typing import Final
 
 import msgspec
 
-from slimjobs.core.decide.commands import Command, DeleteRun, Requested, Result, Trigger
+from slimjobs.core.configuration.cron import CronError, is_time_zone, parse_cron
+from slimjobs.core.decide.commands import (
+    AddSchedule,
+    Command,
+    DeleteRun,
+    Requested,
+    Result,
+    RunSchedule,
+    ScheduleCommand,
+    Trigger,
+)
 from slimjobs.core.decide.refusals import Refusal
-from slimjobs.core.machine.queries import Query, ShowRun, View
+from slimjobs.core.machine.queries import ListFires, Query, ShowRun, View
 from slimjobs.eventlog.events.names import is_job_name
 from slimjobs.eventlog.events.runs import RUN_ID_BYTES, RunId
+from slimjobs.eventlog.events.schedules import Plan
 from slimjobs.eventlog.raft.messages import Append, Message
 from slimjobs.eventlog.raft.types import Index, Natural, NodeId, Term
 
@@ -122,7 +133,23 @@ def malformed_wish(said: Command | Query) -> str:
             return "a request about what can be no run"
         case ShowRun(wait_seconds=seconds) if not 0 <= seconds <= LONGEST_WAIT_SECONDS:
             return f"a question that waits for {seconds} s"
-    return ""
+    return _malformed_about_schedule(said) if isinstance(said, ScheduleCommand | ListFires) else ""
+
+
+def _malformed_about_schedule(said: ScheduleCommand | ListFires) -> str:
+    if not _names_a_run(said.job, RunId(said.schedule)):
+        return "a request about what can be no schedule"
+    if isinstance(said, RunSchedule) and not _names_a_run(said.job, said.run):
+        return "a request for what can be no run"
+    return _malformed_plan(said.plan) if isinstance(said, AddSchedule) else ""
+
+
+def _malformed_plan(plan: Plan) -> str:
+    try:
+        parse_cron(plan.expression)
+    except CronError as error:
+        return f"a schedule that cannot be: {error}"
+    return "" if is_time_zone(plan.time_zone) else "a schedule in what is no time zone"
 
 
 def _malformed_trigger(runs: Sequence[Requested]) -> str:

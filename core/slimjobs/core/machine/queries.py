@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from slimjobs.eventlog.events.runs import RunId
-from slimjobs.projections.views import RunDetail, RunPage, RunStatus, Status
+from slimjobs.eventlog.events.schedules import ScheduleId
+from slimjobs.projections.views import FireList, RunDetail, RunPage, RunStatus, ScheduleList, Status
 
 
 class ListRuns(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -25,6 +26,24 @@ class ShowRun(msgspec.Struct, frozen=True, array_like=True, tag=True):
     run: RunId
     internal: bool
     wait_seconds: float = 0.0
+
+
+class ListSchedules(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """The schedules of a job."""
+
+    job: str
+    internal: bool
+
+
+class ListFires(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """What became of a schedule's instants from one time to another (Unix ms, both included)."""
+
+    job: str
+    schedule: ScheduleId
+    internal: bool
+    from_ms: int
+    to_ms: int
+    limit: int
 
 
 class ShowStatus(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -66,5 +85,5 @@ class ClusterView(msgspec.Struct, frozen=True, tag=True):
     told_by: str
 
 
-Query = ListRuns | ShowRun | ShowStatus | ShowCluster
-View = RunPage | RunDetail | Status | ClusterView
+Query = ListRuns | ShowRun | ListSchedules | ListFires | ShowStatus | ShowCluster
+View = RunPage | RunDetail | ScheduleList | FireList | Status | ClusterView

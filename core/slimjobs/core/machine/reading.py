@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from slimjobs.core.decide.deleting import unknown_run
-from slimjobs.core.decide.refusals import Invalid, Problem, Refusal
+from slimjobs.core.decide.refusals import Invalid, Problem, Refusal, UnknownSchedule
 from slimjobs.core.decide.triggering import private_to_outsiders
-from slimjobs.core.machine.queries import ListRuns, ShowRun, ShowStatus, View
+from slimjobs.core.machine.queries import ListFires, ListRuns, ListSchedules, ShowRun, ShowStatus, View
 from slimjobs.eventlog.events.definitions import Visibility
 from slimjobs.projections.listing import (
     BadCursor,
@@ -17,19 +17,35 @@ from slimjobs.projections.listing import (
     parse_cursor,
     status_of_definition,
 )
+from slimjobs.projections.schedule_listing import fires_of, schedules_of
 from slimjobs.projections.state import State
 from slimjobs.projections.views import Status
 
+Readable = ListRuns | ShowRun | ListSchedules | ListFires | ShowStatus
 
-def read(
-    state: State, query: ListRuns | ShowRun | ShowStatus, observed: Collection[str], problems: Sequence[str]
-) -> View | Refusal:
+
+def read(state: State, query: Readable, observed: Collection[str], problems: Sequence[str]) -> View | Refusal:
     """Answer a query from the state as it is now."""
     if isinstance(query, ShowStatus):
         return _status(state, query, problems)
     if (hidden := private_to_outsiders(state, query.job, query.internal)) is not None:
         return hidden
-    return _list(state, query) if isinstance(query, ListRuns) else _show(state, query, observed)
+    match query:
+        case ListRuns():
+            return _list(state, query)
+        case ShowRun():
+            return _show(state, query, observed)
+        case ListSchedules(job):
+            return schedules_of(state, job)
+        case ListFires():
+            return _fires(state, query)
+
+
+def _fires(state: State, query: ListFires) -> View | Refusal:
+    schedule = state.schedules.by_id.get(query.schedule)
+    if schedule is None or schedule.job != query.job:
+        return UnknownSchedule(query.job, query.schedule)
+    return fires_of(schedule, query.from_ms, query.to_ms, query.limit)
 
 
 def _list(state: State, query: ListRuns) -> View | Refusal:

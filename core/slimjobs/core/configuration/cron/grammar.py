@@ -129,11 +129,11 @@ def parse_cron(text: str) -> CronExpression:
 
 def _macro(text: str, words: list[tuple[str, int]]) -> CronExpression:
     word, column = words[0]
-    if len(words) > 1:
-        raise CronError(words[1][1], f"nothing may follow {word}")
     if word not in MACROS:
         known = ", ".join(MACROS)
         raise CronError(column, f"'{word}' is not known (known: {known}){did_you_mean(word, MACROS)}")
+    if len(words) > 1:
+        raise CronError(words[1][1], f"nothing may follow {word}")
     spelled = parse_cron(MACROS[word])
     return CronExpression(
         text.strip(" \t"), spelled.minutes, spelled.hours, spelled.days, spelled.months, spelled.weekdays

@@ -16,7 +16,7 @@ from typing import Final
 import click
 import pytest
 
-from slimjobs.core.configuration import definitions
+from slimjobs.core.configuration import definitions, services
 from slimjobs.core.configuration.jobs import read_configuration
 from slimjobs.core.configuration.settings import SETTINGS
 from slimjobs.core.orchestrators.process.states import STAGES
@@ -166,10 +166,11 @@ def _parse(group: click.Group, arguments: list[str]) -> None:
         command.make_context(name, rest)
 
 
-def test_the_readmes_configuration_is_one_and_its_answers_are_json() -> None:
-    [configuration] = blocks("README.md", "jsonc")
-    reading = read_configuration(configuration)
-    assert reading.configuration is not None, reading.problems
+def test_the_readmes_configurations_are_such_and_its_answers_are_json() -> None:
+    readings = [read_configuration(text) for text in blocks("README.md", "jsonc")]
+    assert len(readings) == 2
+    for reading in readings:
+        assert reading.configuration is not None, reading.problems
     results = [found for text in blocks("README.md", "console") for found in RESULT.findall(text)]
     assert results
     for result in results:
@@ -186,6 +187,11 @@ def test_the_page_of_settings_is_their_table() -> None:
 def test_the_readme_lists_every_key_of_a_definition() -> None:
     keys = [key for key, *_ in table("README.md", "key", "if absent", "meaning")]
     assert sorted(keys) == sorted(definitions.KEYS.values())
+
+
+def test_the_readme_lists_every_key_of_a_service() -> None:
+    keys = [key for key, *_ in table("README.md", "key of a service", "if absent", "meaning")]
+    assert sorted(keys) == sorted(services.KEYS.values())
 
 
 def test_the_readme_lists_every_route() -> None:

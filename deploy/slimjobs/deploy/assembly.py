@@ -87,7 +87,7 @@ async def run_node(
         if peer_listeners:
             await nursery.start(transport(node, settings).run, peer_listeners)
         await nursery.start(node.run)
-        nursery.start_soon(propose_forever, node, source, declaration)
+        nursery.start_soon(propose_forever, node, source, declaration, settings.job_default_time_zone)
         nursery.start_soon(_say_ready, node, running)
         task_status.started(running)
         surface = within_descriptors(surface_settings(settings))

@@ -12,7 +12,7 @@ from slimjobs.core.configuration.environments import read_environments
 from slimjobs.core.configuration.reading import Fields, Spot, all_of, known_keys, one_of, text, texts, whole
 from slimjobs.core.configuration.resources import read_resources
 from slimjobs.eventlog.events.definitions import Overrides, RestartPolicy
-from slimjobs.eventlog.events.schedules import ConcurrencyPolicy
+from slimjobs.eventlog.events.schedules import ConcurrencyPolicy, Plan
 
 KEYS: Final = known_keys(
     "Schedule",
@@ -40,6 +40,11 @@ class DeclaredSchedule(msgspec.Struct, frozen=True):
     time_zone: str | None = None
     concurrency_policy: ConcurrencyPolicy = ConcurrencyPolicy.ALLOW
     starting_deadline_seconds: int = STARTING_DEADLINE_SECONDS
+
+    def plan(self, time_zone: str) -> Plan:
+        """The schedule as events have it, in this time zone if it names none."""
+        zone, policy = self.time_zone or time_zone, self.concurrency_policy
+        return Plan(self.expression.text, zone, self.overrides, policy, self.starting_deadline_seconds)
 
 
 def read_schedule(spot: Spot) -> DeclaredSchedule | None:

@@ -16,17 +16,21 @@ LOOKED_AT_SECONDS = 1.0
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger("slimjobs.configuration")
 
 
-def proposal(configuration: Configuration) -> Configure:
-    """The command that puts this configuration in force."""
-    return Configure(
-        {
-            name: Declared(definition, configuration.source_of(name))
-            for name, definition in configuration.definitions.items()
-        }
-    )
+def proposal(configuration: Configuration, time_zone: str = "UTC") -> Configure:
+    """The command that puts this configuration in force. `time_zone` is that of schedules that name none."""
+    definitions = {
+        name: Declared(definition, configuration.source_of(name))
+        for name, definition in configuration.definitions.items()
+    }
+    schedules = {
+        job: tuple(each.plan(time_zone) for each in declared) for job, declared in configuration.schedules.items()
+    }
+    return Configure(definitions, schedules)
 
 
-async def propose_forever(node: Node, source: ConfigurationSource, declaration: Declaration | None = None) -> None:
+async def propose_forever(
+    node: Node, source: ConfigurationSource, declaration: Declaration | None = None, time_zone: str = "UTC"
+) -> None:
     """Propose what the source has, then look at its file every second. A reload that fails keeps what is in force.
 
     The services of what is in force are put into `declaration`: they are the runner's affair and not in the log.
@@ -36,7 +40,7 @@ async def propose_forever(node: Node, source: ConfigurationSource, declaration: 
     while True:
         found = source.configuration
         if found is not None and found is not proposed:
-            refusal = await _propose(node, found)
+            refusal = await _propose(node, found, time_zone)
             if not refusal:
                 proposed = found
                 if declaration is not None:
@@ -51,21 +55,20 @@ async def propose_forever(node: Node, source: ConfigurationSource, declaration: 
             _tell(node, source)
 
 
-async def _propose(node: Node, configuration: Configuration) -> str:
+async def _propose(node: Node, configuration: Configuration, time_zone: str) -> str:
     """Why the configuration is not in force, and to be proposed again; empty when it is."""
-    reply = await node.command(proposal(configuration))
+    reply = await node.command(proposal(configuration, time_zone))
     if not isinstance(reply.value, Configured):
         return getattr(reply.value, "detail", "") or type(reply.value).__name__
     if reply.value.changed:
-        _log.info("a new configuration is in force", definitions=len(configuration.definitions))
+        schedules = sum(map(len, configuration.schedules.values()))
+        definitions = len(configuration.definitions)
+        _log.info("a new configuration is in force", definitions=definitions, schedules=schedules)
     _tell_what_is_not_done_yet(configuration)
     return ""
 
 
 def _tell_what_is_not_done_yet(configuration: Configuration) -> None:
-    declared = sum(map(len, configuration.schedules.values()))
-    if declared:
-        _log.warning("the declared schedules were checked, but this version does not fire them", schedules=declared)
     if configuration.services:
         services = sorted(configuration.services)
         _log.warning("the declared dependencies were checked, but this version does not start them", services=services)

@@ -96,6 +96,10 @@ def test_a_name_that_was_taken(code: int, body: bytes, outcome: Outcome) -> None
 
 MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 PRECONDITION = "Precondition failed: UID in precondition: a, UID in object meta: b"
+ANOTHER = (
+    f'Operation cannot be fulfilled on Job.batch "{NAME}": the UID in the precondition (a) does not match the UID in '
+    "record (b). The object might have been deleted and then recreated"
+)
 
 
 @pytest.mark.parametrize(
@@ -113,6 +117,7 @@ PRECONDITION = "Precondition failed: UID in precondition: a, UID in object meta:
         (404, b"404 page not found", Unavailable("the API server answered with status 404")),
         (422, status("Invalid", "field is immutable", NAME, "metadata.uid"), Missing()),
         (409, status("Conflict", PRECONDITION), Missing()),
+        (409, status("Conflict", ANOTHER), Missing()),
         (409, status("Conflict", MODIFIED), Unavailable(MODIFIED)),
         (422, status("Invalid", "must be positive", NAME, "spec.activeDeadlineSeconds"), Rejected("must be positive")),
         (403, status("Forbidden", "cannot patch jobs"), Unavailable("cannot patch jobs")),

@@ -264,16 +264,19 @@ def test_only_the_latest_attempts_are_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "ever"),
+    ("seen", "ever"),
     [
-        ({}, 0),
-        ({"active": 1}, 1),
-        ({"failed": 2, "active": 1}, 3),
-        ({"failed": 2, "terminating": 1}, 3),
-        ({"failed": 1, "uncountedTerminatedPods": {"failed": ["pod-2"]}}, 2),
-        ({"succeeded": 1, "failed": 1}, 2),
-        ({"uncountedTerminatedPods": {"succeeded": ["pod-1"]}}, 1),
+        (job(), 0),
+        (job(active=1), 1),
+        (job(failed=2, active=1), 3),
+        (job(failed=2, terminating=1), 3),
+        (job(failed=1, uncountedTerminatedPods={"failed": ["pod-2"]}), 2),
+        (job(succeeded=1, failed=1), 2),
+        (job(uncountedTerminatedPods={"succeeded": ["pod-1"]}), 1),
+        # A Job that is about to fail counts the pods that it ends as failed before they have ended.
+        (job(RETRIES, terminating=1, uncountedTerminatedPods={"failed": ["pod-1"]}), 1),
+        (job(RETRIES, failed=1, terminating=1), 1),
     ],
 )
-def test_a_job_knows_how_many_pods_it_has_had(status: dict[str, object], ever: int) -> None:
-    assert job(**status).pods_ever == ever
+def test_a_job_knows_how_many_pods_it_has_had(seen: SeenJob, ever: int) -> None:
+    assert seen.pods_ever == ever

@@ -60,7 +60,9 @@ def pods_ever(job: JobObject) -> int:
     status = job.status
     uncounted = status.uncounted_terminated_pods
     ended = status.succeeded + status.failed + len(uncounted.succeeded) + len(uncounted.failed)
-    return ended + status.active + status.terminating
+    # A Job that is about to fail ends its pods, and counts them as failed before they have ended.
+    is_failing = any(condition.type == "FailureTarget" for condition in status.conditions)
+    return ended + status.active + (0 if is_failing else status.terminating)
 
 
 def attempts_of(pod: PodObject) -> PodAttempts:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Final
+from urllib.parse import quote
 
 import msgspec
 
@@ -18,6 +19,20 @@ CLUSTER: Final = "slimfaas-cluster"
 OWNER_UID: Final = "batch.kubernetes.io/controller-uid"
 OWNER_NAME: Final = "batch.kubernetes.io/job-name"
 """Labels that the Job controller gives to pods. They stay when a Job is removed without its pods."""
+
+
+def jobs_path(namespace: str, name: str = "") -> str:
+    """Where the Jobs of a namespace are, or the one of this name."""
+    return _path(f"/apis/batch/v1/namespaces/{quote(namespace, '')}/jobs", name)
+
+
+def pods_path(namespace: str, name: str = "") -> str:
+    """Where the pods of a namespace are, or the one of this name."""
+    return _path(f"/api/v1/namespaces/{quote(namespace, '')}/pods", name)
+
+
+def _path(collection: str, name: str) -> str:
+    return f"{collection}/{quote(name, '')}" if name else collection
 
 
 class Labels(
@@ -158,3 +173,9 @@ class PodObject(msgspec.Struct, frozen=True):
     metadata: Meta
     spec: PodSpec = PodSpec()
     status: PodStatus = PodStatus()
+
+
+class PodList(msgspec.Struct, frozen=True):
+    """Pods, as a list of them is answered."""
+
+    items: tuple[PodObject, ...]

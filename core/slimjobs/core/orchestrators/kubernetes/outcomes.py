@@ -25,6 +25,8 @@ from slimjobs.core.orchestrators.ports import (
 )
 
 _FOR_GOOD: Final = frozenset({400, 413, 422})
+_OF_ANOTHER_UID: Final = ("the UID in the precondition", "Precondition failed: UID in precondition")
+"""How a conflict about the uid is told from one between writers, which passes: by these words alone."""
 
 
 class _Cause(msgspec.Struct, frozen=True):
@@ -78,13 +80,12 @@ def of_change(name: str, status: int, body: bytes) -> Outcome:
 def _is_missing(name: str, status: int, refused: _Status) -> bool:
     """Whether this says that there is no object of this name and uid.
 
-    "Not found" is also said of the whole kind, by a server that does not serve it yet; and a conflict may as well be
-    one between writers, which passes.
+    "Not found" is also said of the whole kind, by a server that does not serve it yet.
     """
     if status == 404:
         return refused.reason == "NotFound" and refused.details.name == name
     if status == 409:
-        return "Precondition failed: UID" in refused.message
+        return any(words in refused.message for words in _OF_ANOTHER_UID)
     return status == 422 and any(cause.field == "metadata.uid" for cause in refused.details.causes)
 
 

@@ -37,6 +37,8 @@ class Life:
         """The acknowledged hard state, and the one that was being written, if any."""
         self.snapshots: list[int] = []
         """The acknowledged snapshot, and the one that was being published, if any."""
+        self.written: dict[int, set[int]] = {}
+        """The terms of all entries that each index ever had."""
         self.terms: dict[int, int] = {}
         """The term of the entry that each snapshot stands for."""
 
@@ -84,13 +86,19 @@ class Life:
         term = storage.hard_state.term
         new = [entry(index, term, size) for index in range(first, first + self.chance.randint(1, 4))]
         self.logs.append(self.logs[-1] + new)
+        self.note(new)
         storage.append(None, new)
 
     def cut(self, storage: Storage) -> None:
         keep = self.chance.randint(self.snapshots[-1] if self.snapshots else 0, len(self.logs[-1]))
         new = [entry(keep + 1, storage.hard_state.term, 30)] if self.chance.random() < 0.7 else []
         self.logs.append(self.logs[-1][:keep] + new)
+        self.note(new)
         storage.append(Index(keep), new)
+
+    def note(self, new: list[Entry]) -> None:
+        for each in new:
+            self.written.setdefault(each.index, set()).add(each.term)
 
     def sync(self, storage: Storage) -> None:
         storage.sync()
@@ -122,7 +130,7 @@ class Life:
         """Another node's snapshot, ahead of this log, or of another branch, or one that agrees with it."""
         before = self.snapshots[-1] if self.snapshots else 0
         index = self.chance.randint(before + 1, max(before, len(self.logs[-1])) + 5)
-        term = self.chance.randint(max([entry.term for entry in self.logs[-1]], default=1), storage.hard_state.term + 1)
+        term = self.term_of_a_snapshot(index, storage.hard_state.term)
         self.fetch(storage, index, term)
         self.snapshots = [before, index]
         self.terms[index] = term
@@ -131,6 +139,16 @@ class Life:
         restarted = self.behind_snapshot(self.logs[-1], index)
         if restarted is not self.logs[-1]:
             self.restart(storage, restarted)
+
+    # In a term there is one entry of an index (log matching): one that this log had and cut is in no snapshot.
+    # The disk relies on it: until a log has begun anew its old entries are there, and count if a snapshot agrees.
+    def term_of_a_snapshot(self, index: int, current: int) -> int:
+        log = self.logs[-1]
+        lowest = max([entry.term for entry in log], default=1)
+        agrees = {log[index - 1].term} if index <= len(log) else set[int]()
+        known = self.written.get(index, set())
+        terms = [term for term in range(lowest, current + 2) if term in agrees or term not in known]
+        return self.chance.choice(terms)
 
     def fetch(self, storage: Storage, index: int, term: int) -> None:
         """Pieces as they come: repeated, or after a gap, or anew from the beginning."""
@@ -148,6 +166,7 @@ class Life:
         first = len(restarted) + 1
         new = [entry(at, storage.hard_state.term, 50) for at in range(first, first + self.chance.randint(0, 3))]
         self.logs.append(restarted + new)
+        self.note(new)
         if self.chance.random() < 0.3:
             self.files.capacity = self.files.used + self.chance.choice((0, 500, 1400))
         try:

@@ -1,0 +1,212 @@
+"""List and watch: every object of a kind, and every change of it from that moment on, as long as anybody listens.
+
+    Beginning -> (taken) -> a list, in pages -> All -> Put, Gone ... -> the thread is lost -> Beginning
+
+A watch that ends, breaks or is silent goes on from the last version it has told of; only when that is not possible for
+a while, or the API server knows that version no more (410), is the thread lost, and all of it is listed anew.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Final, Generic, TypeVar
+from urllib.parse import urlencode
+
+import msgspec
+import trio
+
+from slimjobs.core.orchestrators.kubernetes.api import Api, NoAnswer, Refused, refusal
+
+PAGE: Final = 500
+WATCH_SECONDS: Final = 25
+"""The API server ends a watch after so long, so that one that is never ended is known to be dead soon after."""
+
+SHORTEST_WATCH_SECONDS: Final = 1.0
+"""One that ends sooner is not begun again at once."""
+
+SILENCE_SECONDS: Final = 30.0
+RESUMED_FOR_SECONDS: Final = 5.0
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 10.0
+
+_OK, _GONE = 200, 410
+
+T = TypeVar("T")
+
+
+class Kind(msgspec.Struct, Generic[T], frozen=True):
+    """Objects of a kind: where they are listed, what is read of each, and the label selector of those that count."""
+
+    path: str
+    item: type[T]
+    selector: str = ""
+
+
+class Beginning(msgspec.Struct, frozen=True):
+    """Nothing is seen from here on: a list is about to begin. `detail` says why the thread was lost; empty at first."""
+
+    detail: str
+
+
+class All(msgspec.Struct, Generic[T], frozen=True):
+    """Every object there is."""
+
+    items: tuple[T, ...]
+
+
+class Put(msgspec.Struct, Generic[T], frozen=True):
+    """An object is there, new or changed."""
+
+    item: T
+
+
+class Gone(msgspec.Struct, Generic[T], frozen=True):
+    """An object is gone; this is the last of it."""
+
+    item: T
+
+
+class _ListMeta(msgspec.Struct):
+    resource_version: str = msgspec.field(default="", name="resourceVersion")
+    more: str = msgspec.field(default="", name="continue")
+
+
+class _Page(msgspec.Struct):
+    metadata: _ListMeta
+    items: list[msgspec.Raw] = []
+
+
+class _Event(msgspec.Struct):
+    type: str
+    object: msgspec.Raw
+
+
+class _Versioned(msgspec.Struct):
+    metadata: _ListMeta = msgspec.field(default_factory=_ListMeta)
+    code: int = 0
+    message: str = ""
+
+
+class _Lost(Exception):
+    """The thread is lost, in words for people."""
+
+
+_PAGES: Final = msgspec.json.Decoder(_Page)
+_EVENTS: Final = msgspec.json.Decoder(_Event)
+_VERSIONS: Final = msgspec.json.Decoder(_Versioned)
+
+
+async def list_and_watch(api: Api, kind: Kind[T]) -> AsyncGenerator[Beginning | All[T] | Put[T] | Gone[T], None]:
+    """Everything of a kind, for ever. Close it, or cancel whoever iterates, to end it."""
+    watch, detail, pause = _Watch(api, kind), "", _Pauses()
+    while True:
+        yield Beginning(detail)
+        try:
+            yield All(await watch.list())
+            pause.reset()
+            async with aclosing(watch.changes()) as changes:
+                async for change in changes:
+                    yield change
+        except (_Lost, NoAnswer, Refused) as lost:
+            detail = str(lost)
+        await pause.take()
+
+
+class _Pauses:
+    """Pauses that become longer, none of them like another."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def reset(self) -> None:
+        self._next = 0.0
+
+    async def take(self) -> None:
+        await trio.sleep(self._next * random.uniform(0.5, 1))
+        self._next = min(max(2 * self._next, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+
+
+class _Watch(Generic[T]):
+    """One kind, and the version up to which it was told of."""
+
+    def __init__(self, api: Api, kind: Kind[T]) -> None:
+        self._api = api
+        self._kind = kind
+        self._items = msgspec.json.Decoder(kind.item)
+        self._version = ""
+
+    async def list(self) -> tuple[T, ...]:
+        items: list[T] = []
+        more = ""
+        while True:
+            query: dict[str, str | int] = {"limit": PAGE, **self._selector()}
+            if more:
+                query["continue"] = more
+            answer = await self._api.get(f"{self._kind.path}?{urlencode(query)}")
+            if answer.status != _OK:
+                raise refusal(answer)
+            page = _decoded(_PAGES, answer.body)
+            items += (_decoded(self._items, raw) for raw in page.items)
+            more, self._version = page.metadata.more, page.metadata.resource_version
+            if not more:
+                return tuple(items)
+
+    async def changes(self) -> AsyncGenerator[Put[T] | Gone[T], None]:
+        """Changes from the version on. Raises `_Lost` when they cannot be had any more."""
+        pause, heard_at = _Pauses(), trio.current_time()
+        while True:
+            begun = trio.current_time()
+            try:
+                async with self._api.stream(self._path(), idle_seconds=SILENCE_SECONDS) as pieces:
+                    async with aclosing(_lines(pieces)) as lines:
+                        async for line in lines:
+                            heard_at = trio.current_time()
+                            change = self._change(line)
+                            if change is not None:
+                                yield change
+                    heard_at = trio.current_time()
+            except (Refused, NoAnswer) as lost:
+                is_gone = isinstance(lost, Refused) and lost.status == _GONE
+                if is_gone or trio.current_time() - heard_at > RESUMED_FOR_SECONDS:
+                    raise _Lost(str(lost)) from lost
+            if trio.current_time() - begun > SHORTEST_WATCH_SECONDS:
+                pause.reset()
+            await pause.take()
+
+    def _path(self) -> str:
+        seconds = random.randint(WATCH_SECONDS - 5, WATCH_SECONDS)
+        query = {"watch": "1", "allowWatchBookmarks": "true", "timeoutSeconds": seconds, **self._selector()}
+        return f"{self._kind.path}?{urlencode({**query, 'resourceVersion': self._version})}"
+
+    def _selector(self) -> dict[str, str]:
+        return {"labelSelector": self._kind.selector} if self._kind.selector else {}
+
+    def _change(self, line: bytes) -> Put[T] | Gone[T] | None:
+        event = _decoded(_EVENTS, line)
+        about = _decoded(_VERSIONS, event.object)
+        if event.type == "ERROR":
+            raise Refused(about.code, "", about.message)
+        self._version = about.metadata.resource_version or self._version
+        match event.type:
+            case "ADDED" | "MODIFIED":
+                return Put(_decoded(self._items, event.object))
+            case "DELETED":
+                return Gone(_decoded(self._items, event.object))
+        return None
+
+
+async def _lines(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    held = b""
+    async for piece in pieces:
+        *lines, held = (held + piece).split(b"\n")
+        for line in lines:
+            if line:
+                yield line
+
+
+def _decoded(decoder: msgspec.json.Decoder[T], content: bytes | msgspec.Raw) -> T:
+    try:
+        return decoder.decode(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise _Lost(f"the API server's answer cannot be read: {error}") from error

@@ -76,32 +76,44 @@ def container(state: Json, last: Json | None = None, restarts: int = 0, name: st
     return {"name": name, "restartCount": restarts, "state": state, "lastState": last or {}}
 
 
+def pod_object(
+    phase: str = "Pending",
+    *containers: Json,
+    uid: str = "pod-1",
+    created: float = 1,
+    restart_policy: str = "Never",
+    deleted: tuple[float, int] | None = None,
+    **status: object,
+) -> PodObject:
+    """`deleted`: when its deletion was asked for, and how many seconds it was given."""
+    owned = {"batch.kubernetes.io/controller-uid": UID, "batch.kubernetes.io/job-name": NAME}
+    meta: dict[str, object] = {"name": uid, "uid": uid, "creationTimestamp": at(created), "labels": {**LABELS, **owned}}
+    if deleted is not None:
+        meta |= {"deletionTimestamp": at(sum(deleted)), "deletionGracePeriodSeconds": deleted[1]}
+    names = [str(each["name"]) for each in containers] or ["main"]
+    # A node reports in an order of its own.
+    reported = sorted(containers, key=lambda each: str(each["name"]))
+    written = {
+        "metadata": meta,
+        "spec": {"containers": [{"name": each, "image": "none"} for each in names], "restartPolicy": restart_policy},
+        "status": {"phase": phase, "containerStatuses": reported, **status},
+    }
+    return msgspec.json.decode(msgspec.json.encode(written), type=PodObject)
+
+
 def pod(
     phase: str = "Pending",
     *containers: Json,
     uid: str = "pod-1",
     created: float = 1,
-    owner: str = UID,
     restart_policy: str = "Never",
     deleted: tuple[float, int] | None = None,
     **status: object,
 ) -> SeenPod:
-    """`deleted`: when its deletion was asked for, and how many seconds it was given."""
-    owned = {"batch.kubernetes.io/controller-uid": owner, "batch.kubernetes.io/job-name": NAME}
-    meta: dict[str, object] = {"name": uid, "uid": uid, "creationTimestamp": at(created), "labels": {**LABELS, **owned}}
-    if deleted is not None:
-        meta |= {"deletionTimestamp": at(sum(deleted)), "deletionGracePeriodSeconds": deleted[1]}
-    names = [str(each["name"]) for each in containers] or ["main"]
-    written = {
-        "metadata": meta,
-        "spec": {"containers": [{"name": each, "image": "none"} for each in names], "restartPolicy": restart_policy},
-        # A node reports in an order of its own.
-        "status": {
-            "phase": phase,
-            "containerStatuses": sorted(containers, key=lambda each: str(each["name"])),
-            **status,
-        },
-    }
-    seen = seen_pod(msgspec.json.decode(msgspec.json.encode(written), type=PodObject))
+    """What is seen of such a one."""
+    written = pod_object(
+        phase, *containers, uid=uid, created=created, restart_policy=restart_policy, deleted=deleted, **status
+    )
+    seen = seen_pod(written)
     assert seen is not None
     return seen

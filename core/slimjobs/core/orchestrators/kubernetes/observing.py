@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Final, NamedTuple, TypeVar
 
@@ -18,10 +18,10 @@ import trio
 
 from slimjobs.core.orchestrators.kubernetes.api import Api
 from slimjobs.core.orchestrators.kubernetes.objects import CLUSTER, JobObject, PodObject, jobs_path, pods_path
-from slimjobs.core.orchestrators.kubernetes.phases import seen_job, seen_pod
+from slimjobs.core.orchestrators.kubernetes.phases import SeenJob, SeenPod, seen_job, seen_pod
 from slimjobs.core.orchestrators.kubernetes.pumping import Pump, Send
 from slimjobs.core.orchestrators.kubernetes.view import View
-from slimjobs.core.orchestrators.kubernetes.watching import All, Beginning, Gone, Kind, Put, list_and_watch
+from slimjobs.core.orchestrators.kubernetes.watching import All, Beginning, Gone, Kind, Put, list_and_watch_reduced
 from slimjobs.core.orchestrators.ports import Changed, Observation, Unobserved, Vanished
 
 FIRST_PAUSE_SECONDS: Final = 0.1
@@ -29,7 +29,7 @@ LONGEST_PAUSE_SECONDS: Final = 10.0
 
 _BOTH: Final = frozenset({"Jobs", "pods"})
 
-T = TypeVar("T")
+S = TypeVar("S")
 
 
 class _Lost(NamedTuple):
@@ -46,7 +46,6 @@ class _News(NamedTuple):
 
 
 _Heard = _Lost | _News
-_NOTHING: Final = _News(lambda view: None)
 
 
 class Observations(AsyncIterator[Observation]):
@@ -109,47 +108,46 @@ def _both(api: Api, namespace: str) -> Callable[[Send[_Heard]], Awaitable[None]]
 
     async def watch(send: Send[_Heard]) -> None:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_watch, api, jobs, _of_jobs, send)
-            nursery.start_soon(_watch, api, pods, _of_pods, send)
+            nursery.start_soon(_watch, list_and_watch_reduced(api, jobs, seen_job), _of_jobs, send)
+            nursery.start_soon(_watch, list_and_watch_reduced(api, pods, seen_pod), _of_pods, send)
 
     return watch
 
 
 async def _watch(
-    api: Api, kind: Kind[T], news: Callable[[All[T] | Put[T] | Gone[T]], _News], send: Send[_Heard]
+    seen: AsyncGenerator[Beginning | All[S] | Put[S] | Gone[S], None],
+    news: Callable[[All[S] | Put[S] | Gone[S]], _News],
+    send: Send[_Heard],
 ) -> None:
     begun = False
-    async with aclosing(list_and_watch(api, kind)) as events:
+    async with aclosing(seen) as events:
         async for event in events:
             if not isinstance(event, Beginning):
                 await send(news(event))
             elif begun:
                 await send(_Lost(event.detail))
             begun = True
+            del event  # it may be all there is, and the next may not come for long
 
 
-def _of_jobs(event: All[JobObject] | Put[JobObject] | Gone[JobObject]) -> _News:
-    if isinstance(event, All):
-        jobs = [job for job in map(seen_job, event.items) if job is not None]
-        return _News(lambda view: view.jobs_are(jobs), "Jobs")
-    job = seen_job(event.item)
-    if job is None:
-        return _NOTHING
-    if isinstance(event, Put):
-        return _News(lambda view: view.job_is(job))
-    return _News(lambda view: view.job_is_gone(job))
+def _of_jobs(event: All[SeenJob] | Put[SeenJob] | Gone[SeenJob]) -> _News:
+    match event:
+        case All(jobs):
+            return _News(lambda view: view.jobs_are(jobs), "Jobs")
+        case Put(job):
+            return _News(lambda view: view.job_is(job))
+        case Gone(job):
+            return _News(lambda view: view.job_is_gone(job))
 
 
-def _of_pods(event: All[PodObject] | Put[PodObject] | Gone[PodObject]) -> _News:
-    if isinstance(event, All):
-        pods = [pod for pod in map(seen_pod, event.items) if pod is not None]
-        return _News(lambda view: view.pods_are(pods, _now_ms()), "pods")
-    pod = seen_pod(event.item)
-    if pod is None:
-        return _NOTHING
-    if isinstance(event, Put):
-        return _News(lambda view: view.pod_is(pod))
-    return _News(lambda view: view.pod_is_gone(pod, _now_ms()))
+def _of_pods(event: All[SeenPod] | Put[SeenPod] | Gone[SeenPod]) -> _News:
+    match event:
+        case All(pods):
+            return _News(lambda view: view.pods_are(pods, _now_ms()), "pods")
+        case Put(pod):
+            return _News(lambda view: view.pod_is(pod))
+        case Gone(pod):
+            return _News(lambda view: view.pod_is_gone(pod, _now_ms()))
 
 
 def _now_ms() -> int:

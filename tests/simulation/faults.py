@@ -23,7 +23,7 @@ from tests.core.machine import chaos, disk_chaos
 from tests.core.machine.network import FAIR
 from tests.core.machine.timeline import MILLISECOND
 from tests.core.machine.world import definition
-from tests.simulation.worlds import DEPENDENCIES
+from tests.simulation.worlds import DEPENDENCIES, SCALING
 
 if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation
@@ -347,9 +347,53 @@ def untrouble_pods(simulation: Simulation) -> None:
 
 def flap(simulation: Simulation) -> None:
     """What runs depend on is not ready for a while."""
-    name = simulation.random.choice(DEPENDENCIES)
-    simulation.world.turn_dependency(name, ready=not simulation.world.ready[name])
-    simulation.later((100, 30_000), partial(simulation.world.turn_dependency, name, ready=True))
+    services, name = simulation.world.surroundings, simulation.random.choice(DEPENDENCIES)
+    if name in services.services and services.services[name].ready:
+        simulation.world.say(name, "is not ready")
+        services.change(name, ready=False, reason="no endpoint is ready")
+        simulation.world.surroundings_changed()
+        simulation.later((100, 30_000), partial(mend_service, simulation, name))
+
+
+def mend_service(simulation: Simulation, name: str) -> None:
+    """A service that is awake is ready; one that somebody removed is there again."""
+    services = simulation.world.surroundings
+    if name not in services.services:
+        simulation.world.say(name, "is there again")
+        services.put(name, scaling=SCALING if name == DEPENDENCIES[1] else None)
+    elif (service := services.services[name]).replicas and not service.ready:
+        simulation.world.say(name, "is ready again")
+        services.change(name, ready=True, reason="")
+    simulation.world.surroundings_changed()
+
+
+def remove_service(simulation: Simulation) -> None:
+    """Somebody removes what runs depend on, and puts it there again later."""
+    services, name = simulation.world.surroundings, simulation.random.choice(DEPENDENCIES)
+    if name in services.services:
+        simulation.world.say(name, "is removed")
+        services.vanish(name)
+        simulation.world.surroundings_changed()
+        simulation.later((100, 60_000), partial(mend_service, simulation, name))
+
+
+def scale_by_hand(simulation: Simulation) -> None:
+    """Somebody else scales what sleeps and wakes: an autoscaler, or a person."""
+    services, name = simulation.world.surroundings, DEPENDENCIES[1]
+    if name in services.services:
+        replicas = simulation.random.randint(0, 3)
+        simulation.world.say(name, "is scaled by hand to", replicas)
+        services.change(name, replicas=replicas, ready=False, reason="scaled by hand")
+        simulation.world.surroundings_changed()
+
+
+def lose_sight(simulation: Simulation) -> None:
+    """What a node watches of its surroundings breaks."""
+    name = simulation.random.choice(simulation.names)
+    if name in simulation.world.surroundings.sights:
+        simulation.world.say(name, "loses sight of services")
+        simulation.world.surroundings.lose_sight_of(name)
+        simulation.world.surroundings_changed()
 
 
 def reload(simulation: Simulation) -> None:
@@ -445,6 +489,9 @@ TABLE: Final = (
     Fault("pods-hang", hang, 1),
     Fault("pods-fail", trouble_pods, 2),
     Fault("dependency-flaps", flap, 2),
+    Fault("dependency-removed", remove_service, 0.5),
+    Fault("dependency-scaled-by-hand", scale_by_hand, 1),
+    Fault("sight-of-services-lost", lose_sight, 1),
     Fault("reload", reload, 1),
     Fault("configuration-spoiled", spoil_configuration, 0.5),
     Fault("repeated-calls", repeat_calls, 3),

@@ -23,7 +23,7 @@ from tests.core.machine.stored_world import StoredWorld
 from tests.core.machine.timeline import MILLISECOND, SECOND
 from tests.core.machine.world import definition
 from tests.simulation.bounds import judge_bounds
-from tests.simulation.faults import TABLE, Disks, Fault
+from tests.simulation.faults import TABLE, Disks, Fault, mend_service
 from tests.simulation.scenario import ELECTION_SECONDS, Scenario, Told
 from tests.simulation.server import Server
 from tests.simulation.worlds import DEPENDENCIES, SimulatedStoredWorld, SimulatedWorld
@@ -157,7 +157,7 @@ class Simulation(Chaos):
         self.world.effect_delay_ns = (MILLISECOND, 20 * MILLISECOND)
         self.world.moves_ms = (1, 60)
         for name in DEPENDENCIES:
-            self.world.turn_dependency(name, ready=True)
+            mend_service(self, name)
         for host in self.world.hosts.values():
             host.clock.drift(0, self.world.timeline.now_ns)
         self.world.orchestrator_changed()

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Sequence
 from typing import Final
 
-from slimjobs.core.machine.inputs import DependencySeen
 from slimjobs.core.machine.letters import Letter
-from tests.core.machine.cluster_world import ClusterWorld, Host
+from slimjobs.core.orchestrators.ports import Scaling
+from slimjobs.eventlog.events.definitions import Definition
+from tests.core.machine.cluster_world import ClusterWorld
 from tests.core.machine.stored_world import StoredWorld
+from tests.core.machine.surroundings import SLEEPS
 from tests.simulation.server import Server
 
 DEPENDENCIES: Final = ("db", "cache")
 
 
+SCALING: Final = Scaling(1, 0, sleep_after_seconds=20)
+
+
 class SimulatedWorld(ClusterWorld):
-    """A world with a `Server`, whose nodes are told whether what runs depend on is `ready`."""
+    """A world with a `Server`, and with services: one that sleeps when nobody needs it, and one that is somebody's."""
+
+    def __init__(self, names: Sequence[str], definitions: dict[str, Definition], seed: int = 0) -> None:
+        super().__init__(names, definitions, seed)
+        own, sleepy = DEPENDENCIES
+        self.surroundings.put(own)
+        self.surroundings.put(sleepy, ready=False, replicas=0, reason=SLEEPS, scaling=SCALING)
 
     def new_orchestrator(self, caps: dict[str, int]) -> Server:
         """The orchestrator that all nodes share."""
-        self.ready = dict.fromkeys(DEPENDENCIES, True)
         return Server(caps, self.random)
 
     @property
@@ -27,26 +37,6 @@ class SimulatedWorld(ClusterWorld):
         """The same, as what it is here."""
         assert isinstance(self.orchestrator, Server)
         return self.orchestrator
-
-    def watch_begins(self, host: Host) -> None:
-        """Who begins to watch is told of all dependencies, one after the other."""
-        if self.orchestrator.watches.get(host.name) is not None:
-            for name in self.ready:
-                self._tell_of(host, name)
-
-    def turn_dependency(self, name: str, *, ready: bool) -> None:
-        """A dependency becomes ready, or is not any more; every node hears of it some time."""
-        self.say(name, "is ready" if ready else "is not ready")
-        self.ready[name] = ready
-        for host in self.hosts.values():
-            self._tell_of(host, name)
-
-    def _tell_of(self, host: Host, name: str) -> None:
-        self.timeline.after(self.random.randint(1, 10**9), partial(self._told_of, host, host.life, name))
-
-    def _told_of(self, host: Host, life: int, name: str) -> None:
-        ready = self.ready[name]
-        self._hear(host, life, DependencySeen(name, ready, "" if ready else "no endpoint is ready"))
 
     def _overhear(self, sender: str, letter: Letter, content: bytes) -> None:
         super()._overhear(sender, letter, content)

@@ -8,7 +8,7 @@ forgotten 24 hours (by the log's time) after their use.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -162,12 +162,16 @@ def _declared(state: State, event: DefinitionDeclared) -> None:
         queue = state.queues[event.name] = Queue(event.name)
     queue.slots = event.definition.number_parallel_job
     queue.limit = event.definition.max_queued_jobs
+    count_names(state.named, event.definition.depends_on, 1)
     if previous is not None:
+        count_names(state.named, state.versions[previous].definition.depends_on, -1)
         _drop_version_if_unused(state, previous)
 
 
 def _removed(state: State, event: DefinitionRemoved) -> None:
-    _drop_version_if_unused(state, state.current.pop(event.name))
+    number = state.current.pop(event.name)
+    count_names(state.named, state.versions[number].definition.depends_on, -1)
+    _drop_version_if_unused(state, number)
 
 
 def _dependency(state: State, event: DependencyChanged) -> None:
@@ -206,6 +210,7 @@ def enter_queue(state: State, run: RunId, packed: bytes, queued: QueuedRun) -> N
     lane = queue.lanes.get(waits_for := state.depends_on(numbers.definition, queued.overrides))
     if lane is None:
         lane = queue.lanes[waits_for] = Lane()
+        count_names(state.needed, waits_for, 1)
     lane.append(numbers.ordinal)
     job = _job_index(state, queued.job)
     lane = job.queued.get(version.name)
@@ -230,17 +235,32 @@ def _leave_queue(state: State, run: RunId) -> tuple[bytes, QueuedRun]:
     queue.order.remove(numbers.ordinal)
     if queued.overrides != _NO_OVERRIDES:
         state.queued_override_bytes -= len(_encode(queued.overrides))
-    _leave_lane(queue.lanes, state.depends_on(numbers.definition, queued.overrides), numbers.ordinal)
+    waited_for = state.depends_on(numbers.definition, queued.overrides)
+    if _leave_lane(queue.lanes, waited_for, numbers.ordinal):
+        count_names(state.needed, waited_for, -1)
     job = state.jobs[queued.job]
     _leave_lane(job.queued, queue.name, numbers.ordinal)
     return packed, queued
 
 
-def _leave_lane(lanes: dict[_K, Lane], key: _K, ordinal: int) -> None:
+def _leave_lane(lanes: dict[_K, Lane], key: _K, ordinal: int) -> bool:
+    """Whether that was the last of its lane, which is gone with it."""
     lane = lanes[key]
     lane.remove(ordinal)
-    if not lane:
-        del lanes[key]
+    if lane:
+        return False
+    del lanes[key]
+    return True
+
+
+def count_names(counts: dict[str, int], names: Iterable[str], more: int) -> None:
+    """Count names; those that come to nothing are not kept."""
+    for name in names:
+        count = counts.get(name, 0) + more
+        if count:
+            counts[name] = count
+        else:
+            del counts[name]
 
 
 def _job_index(state: State, job: str) -> JobIndex:
@@ -275,6 +295,7 @@ def enter_active(state: State, run: Run) -> None:
     state.active[run.run] = run
     state.jobs.setdefault(run.job, JobIndex()).admitted[run.admission] = run.run
     state.queue_of(run.definition).holders[run.run] = None
+    count_names(state.needed, state.depends_on(run.definition, run.overrides), 1)
 
 
 # While it holds its slot --------------------------------------------------------------------------------------------
@@ -328,6 +349,7 @@ def _end(state: State, run: Run, status: RunStatus, reason: str, detail: str) ->
     run.status, run.reason, run.detail, run.ended_at = status, reason, detail, state.at
     del state.active[run.run]
     del state.queue_of(run.definition).holders[run.run]
+    count_names(state.needed, state.depends_on(run.definition, run.overrides), -1)
     state.schedules.finished(run.run)
     enter_finished(state, run)
 
@@ -365,7 +387,8 @@ def _deleted(state: State, event: RunDeleted) -> None:
         enter_deleted(state, DeletedRun(run.run, run.job, queue.name, run.uid, held_slot))
     elif held_slot:
         del queue.holders[run.run]
-    state.active.pop(run.run, None)
+    if state.active.pop(run.run, None) is not None:
+        count_names(state.needed, state.depends_on(run.definition, run.overrides), -1)
     _leave_lists(state, run, deleted=True)
 
 

@@ -231,6 +231,7 @@ def _version(state: State, version: _VersionRow) -> None:
     state.versions[version.number] = Version(version.number, version.name, version.source, version.definition)
     if version.current:
         state.current[version.name] = version.number
+        fold.count_names(state.named, version.definition.depends_on, 1)
 
 
 def _dependency(state: State, dependency: _DependencyRow) -> None:

@@ -24,16 +24,29 @@ from slimjobs.core.machine.inputs import (
     Input,
     Now,
     Observed,
+    ScalingEnded,
+    Sighted,
     Started,
     Tick,
     Token,
 )
 from slimjobs.core.machine.letters import Letter
 from slimjobs.core.machine.machine import Machine
-from slimjobs.core.machine.outputs import Answer, Observe, Output, SaveSnapshot, Send, StartEffect, Stop, Tell, WakeAt
+from slimjobs.core.machine.outputs import (
+    Answer,
+    Observe,
+    Output,
+    SaveSnapshot,
+    Send,
+    StartEffect,
+    StartScaling,
+    Stop,
+    Tell,
+    WakeAt,
+)
 from slimjobs.core.machine.queries import Query, ShowRun
 from slimjobs.core.machine.settings import MachineSettings
-from slimjobs.core.orchestrators.ports import Effect, Outcome, Rejected, Unavailable
+from slimjobs.core.orchestrators.ports import Effect, Outcome, Rejected, Scale, Unavailable
 from slimjobs.eventlog.events.definitions import Definition, Source
 from slimjobs.eventlog.raft import NodeId, Raft, Role
 from slimjobs.eventlog.storage.requests import InstallSnapshot, PublishSnapshot, SnapshotRefused
@@ -42,6 +55,7 @@ from tests.core.machine.cluster_disk import ClusterDisk
 from tests.core.machine.network import Door, Network
 from tests.core.machine.promises import Promises
 from tests.core.machine.shared_orchestrator import SharedOrchestrator
+from tests.core.machine.surroundings import SimulatedSurroundings
 from tests.core.machine.timeline import MILLISECOND, SECOND, Timeline
 from tests.core.machine.world import DEFAULT
 
@@ -134,6 +148,7 @@ class ClusterWorld:
         self.network.overheard = self._overhear
         self.chronicle = Chronicle()
         self.orchestrator.checked = self.chronicle.checked
+        self.surroundings = SimulatedSurroundings(self.chronicle.checked)
         self.promises = Promises(self.chronicle, self.orchestrator)
         self.effect_delay_ns = (1 * MILLISECOND, 20 * MILLISECOND)
         self.effects_lost = 0.0
@@ -314,9 +329,11 @@ class ClusterWorld:
                     self.network.send(host.name, letter)
             case StartEffect(effect_id, effect):
                 self._start_effect(host, effect_id, effect)
+            case StartScaling(number, scale):
+                self._start_scaling(host, number, scale)
             case Observe(watch):
                 self.orchestrator.watch_for(host.name, watch)
-                self.watch_begins(host)
+                self._look_around(host, watch)
                 self._observe_soon(host, host.life)
             case SaveSnapshot():
                 self._save_snapshot(host, output)
@@ -328,9 +345,6 @@ class ClusterWorld:
             case _:
                 host.disk.take(output)
                 self._write_soon(host)
-
-    def watch_begins(self, host: Host) -> None:
-        """A node begins to watch the orchestrator, or ends it: a place to tell it of its surroundings."""
 
     def _overhear(self, sender: str, letter: Letter, content: bytes) -> None:
         self._trace.update(content)
@@ -460,6 +474,68 @@ class ClusterWorld:
         if host.life == life and (told := self.orchestrator.next_for(host.name)) is not None:
             self._hear(host, life, Observed(*told))
             self._observe_soon(host, life)
+
+    # Surroundings ---------------------------------------------------------------------------------------------------
+
+    def _look_around(self, host: Host, watch: int | None) -> None:
+        if watch is None:
+            self.surroundings.look_away(host.name)
+        else:
+            self.surroundings.look_for(host.name)
+            self._see_soon(host, host.life, watch)
+
+    def surroundings_changed(self) -> None:
+        """Whoever looks sees it, and services that were woken start."""
+        for host in self.hosts.values():
+            watch = self.orchestrator.watches.get(host.name)
+            if host.process is not None and watch is not None:
+                self._see_soon(host, host.life, watch.number)
+        for name in self.surroundings.starting():
+            self.timeline.after(self.random.randint(50, 3000) * MILLISECOND, partial(self._service_starts, name))
+
+    def _service_starts(self, name: str) -> None:
+        if name in self.surroundings.starting():
+            self.surroundings.change(name, ready=True, reason="")
+            self.say(name, "has started")
+            self.surroundings_changed()
+
+    def _see_soon(self, host: Host, life: int, watch: int) -> None:
+        if self.surroundings.sights.get(host.name):
+            self.timeline.after(self.random.randint(1, 500) * MILLISECOND, partial(self._see, host, life, watch))
+
+    def _see(self, host: Host, life: int, watch: int) -> None:
+        current = self.orchestrator.watches.get(host.name)
+        if host.life != life or current is None or current.number != watch:
+            return
+        if (sight := self.surroundings.next_for(host.name)) is not None:
+            self._hear(host, life, Sighted(watch, sight))
+            self._see_soon(host, life, watch)
+
+    def _start_scaling(self, host: Host, number: int, scale: Scale) -> None:
+        self.say(host.name, "scales", scale.name, "to", scale.replicas)
+        if host is self.leader and (service := self.surroundings.services.get(scale.name)) is not None:
+            sleeps = scale.version == service.version and scale.replicas < service.replicas
+            assert not (sleeps and scale.name in self.chronicle.state.needed), "put to sleep while a run needs it"
+        delay_ns = self.random.randint(*self.effect_delay_ns)
+        if self.random.random() < self.effects_late:
+            delay_ns = self.random.randint(0, 20) * SECOND
+        is_refused = self.random.random() < self.effects_refused
+        if lost := is_refused or self.random.random() < self.effects_lost:
+            refused = Unavailable("429: too many requests" if is_refused else "no answer")
+            self.timeline.after(
+                self.random.randint(0, delay_ns), partial(self._scaled, host, host.life, number, refused)
+            )
+        if not is_refused:
+            self.timeline.after(delay_ns, partial(self._scale, host, host.life, number, scale, told=not lost))
+
+    def _scale(self, host: Host, life: int, number: int, scale: Scale, *, told: bool) -> None:
+        outcome = self.surroundings.perform(scale)
+        self.surroundings_changed()
+        if told:
+            self._scaled(host, life, number, outcome)
+
+    def _scaled(self, host: Host, life: int, number: int, outcome: Outcome) -> None:
+        self._hear(host, life, ScalingEnded(number, outcome))
 
     def vanish(self, name: str) -> None:
         """Somebody removes an object by hand."""

@@ -17,6 +17,7 @@ class Invariant(enum.Enum):
     TRUTH = "7: reads show what was at their index, keys enqueue once, what was refused never happened"
     REST = "8: after the last fault everything comes to an end"
     STRANGERS = "9: objects of other clusters are left alone"
+    SLEEP = "only services that say so are scaled, woken from zero alone, and never put to sleep while a run needs them"
     BOUNDS = "nothing grows without bound"
 
 

@@ -13,7 +13,6 @@ from slimjobs.core.machine.inputs import (
     Abandoned,
     Called,
     ConfigurationRefused,
-    DependencySeen,
     Now,
     Observed,
     Tick,
@@ -23,7 +22,16 @@ from slimjobs.core.machine.journal import HEADROOM_BYTES
 from slimjobs.core.machine.outputs import Answer
 from slimjobs.core.machine.queries import ListRuns, ShowRun, ShowStatus
 from slimjobs.core.machine.settings import MachineSettings
-from slimjobs.core.orchestrators.ports import Changed, Delete, ObservedJob, Phase, Rejected, Release, Unavailable
+from slimjobs.core.orchestrators.ports import (
+    Changed,
+    Delete,
+    ObservedJob,
+    ObservedService,
+    Phase,
+    Rejected,
+    Release,
+    Unavailable,
+)
 from slimjobs.eventlog.events.definitions import Overrides
 from slimjobs.eventlog.events.runs import RunId, job_object_name
 from slimjobs.projections.snapshot import state_hash
@@ -296,7 +304,7 @@ def test_a_readiness_and_its_admissions_that_find_no_room_are_made_up_for(world:
     world.told(trigger(1, overrides=Overrides(depends_on=("db",))))
     room = world.disk.room
     world.turn(world.disk.grow(-room))
-    world.turn(DependencySeen("db", ready=True))
+    world.sees(ObservedService("db", ready=True))
     assert status_of(world, 1) is RunStatus.QUEUED
     world.turn(world.disk.grow(room))
     world.settle()
@@ -498,13 +506,13 @@ def test_an_identical_configuration_after_a_restart_writes_nothing(world: World)
 
 
 def test_a_run_starts_when_what_it_depends_on_is_ready_and_after_a_restart_only_when_seen_anew(world: World) -> None:
-    world.turn(DependencySeen("db", ready=True))
+    world.sees(ObservedService("db", ready=True))
     world.told(trigger(1, 2, 3, overrides=Overrides(depends_on=("db",))))
     assert len(world.machine.state.active) == 2
     world.crash()
     world.settle()
     assert status_of(world, 3) is RunStatus.QUEUED
-    world.turn(DependencySeen("db", ready=True))
+    world.sees(ObservedService("db", ready=True))
     world.settle()
     assert status_of(world, 3) is RunStatus.SUCCEEDED
 

@@ -7,7 +7,17 @@ from functools import partial
 from slimjobs.core.machine.inputs import Input, Now, Started, Tick
 from slimjobs.core.machine.journal import HEADROOM_BYTES
 from slimjobs.core.machine.machine import Machine
-from slimjobs.core.machine.outputs import Answer, Observe, SaveSnapshot, Send, StartEffect, Stop, Tell, WakeAt
+from slimjobs.core.machine.outputs import (
+    Answer,
+    Observe,
+    SaveSnapshot,
+    Send,
+    StartEffect,
+    StartScaling,
+    Stop,
+    Tell,
+    WakeAt,
+)
 from slimjobs.core.machine.settings import MachineSettings
 from slimjobs.core.orchestrators.ports import Delete, Phase
 from slimjobs.eventlog.events.definitions import Overrides
@@ -24,6 +34,9 @@ from tests.core.machine.world import World, definition
 NAMES = ("node-0", "node-1", "node-2")
 
 
+OTHERS = Answer | Send | StartEffect | StartScaling | Observe | Tell | SaveSnapshot | Stop
+
+
 def test_a_founder_whose_disk_is_quick_takes_in_its_peers_by_its_own_wake_ups() -> None:
     disk = SimulatedDisk(1 << 30)
     start, state = disk.start(seed=1)
@@ -36,7 +49,9 @@ def test_a_founder_whose_disk_is_quick_takes_in_its_peers_by_its_own_wake_ups() 
         for output in machine.handle(inputs, now):
             if isinstance(output, WakeAt):
                 wakes.append(output.monotonic_ns)
-            elif not isinstance(output, Answer | Send | StartEffect | Observe | Tell | SaveSnapshot | Stop):
+            elif not isinstance(
+                output, Answer | Send | StartEffect | StartScaling | Observe | Tell | SaveSnapshot | Stop
+            ):
                 disk.take(output)
 
     def write_all() -> None:

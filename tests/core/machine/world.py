@@ -20,15 +20,26 @@ from slimjobs.core.machine.inputs import (
     Input,
     Now,
     Observed,
+    Sighted,
     Started,
     Tick,
     Token,
 )
 from slimjobs.core.machine.machine import Machine
-from slimjobs.core.machine.outputs import Answer, Observe, SaveSnapshot, Send, StartEffect, Stop, Tell, WakeAt
+from slimjobs.core.machine.outputs import (
+    Answer,
+    Observe,
+    SaveSnapshot,
+    Send,
+    StartEffect,
+    StartScaling,
+    Stop,
+    Tell,
+    WakeAt,
+)
 from slimjobs.core.machine.queries import ListRuns, Query, ShowRun
 from slimjobs.core.machine.settings import MachineSettings
-from slimjobs.core.orchestrators.ports import Effect, Outcome, Unavailable
+from slimjobs.core.orchestrators.ports import Effect, ObservedService, Outcome, ServicesListed, Unavailable
 from slimjobs.eventlog.events.definitions import Definition, Source, Visibility
 from slimjobs.eventlog.events.record import decode_record
 from slimjobs.eventlog.events.runs import RunEnqueued, RunId, run_id_text
@@ -83,6 +94,8 @@ class World:
         self.deletion_asked: set[RunId] = set()
         self._expected: dict[Token, set[RunId]] = {}
         self._last_token = 0
+        self.watch_number = 0
+        self.scalings: list[StartScaling] = []
         self.boot()
 
     # The node -------------------------------------------------------------------------------------------------------
@@ -112,8 +125,11 @@ class World:
                     self._answered(output)
                 case StartEffect(effect_id, effect):
                     self.in_flight.append(InFlight(self.life, effect_id, effect))
+                case StartScaling():
+                    self.scalings.append(output)
                 case Observe(watch):
                     assert watch is not None, "a lone voter leads on"
+                    self.watch_number = watch
                     self.orchestrator.begin_watch(watch)
                 case SaveSnapshot():
                     if (refused := self.disk.write(output)) is not None:
@@ -126,6 +142,10 @@ class World:
                     raise AssertionError(f"a lone voter has no use for {output}")
                 case _:
                     self.disk.take(output)
+
+    def sees(self, *services: ObservedService) -> None:
+        """The node sees all services there are."""
+        self.turn(Sighted(self.watch_number, ServicesListed(services)))
 
     # Callers --------------------------------------------------------------------------------------------------------
 

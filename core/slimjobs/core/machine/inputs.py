@@ -9,7 +9,7 @@ import msgspec
 from slimjobs.core.decide.commands import Command
 from slimjobs.core.machine.letters import Letter
 from slimjobs.core.machine.queries import Query
-from slimjobs.core.orchestrators.ports import Observation, Outcome
+from slimjobs.core.orchestrators.ports import Observation, Outcome, Sight
 from slimjobs.eventlog.storage.requests import DiskAnswer
 from slimjobs.eventlog.transport.greeting import PeerLost, PeerMet
 
@@ -63,12 +63,18 @@ class Observed(msgspec.Struct, frozen=True):
     observation: Observation
 
 
-class DependencySeen(msgspec.Struct, frozen=True):
-    """Something that runs may depend on was seen, ready or not, and why not."""
+class Sighted(msgspec.Struct, frozen=True):
+    """Something was seen of what is around, by the watch that `Observe` of the same number began."""
 
-    name: str
-    ready: bool
-    reason: str = ""
+    watch: int
+    sight: Sight
+
+
+class ScalingEnded(msgspec.Struct, frozen=True):
+    """A scaling that the machine started came to an end."""
+
+    number: int
+    outcome: Outcome
 
 
 class EffectEnded(msgspec.Struct, frozen=True):
@@ -99,7 +105,8 @@ Input = (
     | Abandoned
     | Received
     | Observed
-    | DependencySeen
+    | Sighted
+    | ScalingEnded
     | EffectEnded
     | ConfigurationRefused
     | HandOver

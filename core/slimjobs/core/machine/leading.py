@@ -10,17 +10,17 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from slimjobs.core.decide.admission import admit_everywhere, expire_surplus
-from slimjobs.core.decide.depending import admit_waiting_for, record_readiness
 from slimjobs.core.decide.expiring import expire_due, next_expiry
 from slimjobs.core.machine.callers import Callers
 from slimjobs.core.machine.checkpoints import Checkpoints
-from slimjobs.core.machine.inputs import DependencySeen, Now
+from slimjobs.core.machine.inputs import Now
 from slimjobs.core.machine.journal import Journal
 from slimjobs.core.machine.members import NOBODY, Members
 from slimjobs.core.machine.outbox import Outbox
 from slimjobs.core.machine.outputs import Observe, Tell
 from slimjobs.core.machine.reports import Reports
 from slimjobs.core.machine.scheduling import Scheduling
+from slimjobs.core.machine.services import Services
 from slimjobs.core.machine.settings import MachineSettings
 from slimjobs.core.machine.supervising import Supervising
 from slimjobs.eventlog.events.cluster import ClusterFounded, LevelRaised, MemberNamed
@@ -49,6 +49,7 @@ class Leading:
         callers: Callers,
         supervising: Supervising,
         scheduling: Scheduling,
+        services: Services,
         checkpoints: Checkpoints,
         outbox: Outbox,
         founding_id: str,
@@ -61,6 +62,7 @@ class Leading:
         self._callers = callers
         self._supervising = supervising
         self._scheduling = scheduling
+        self.services = services
         self._checkpoints = checkpoints
         self._outbox = outbox
         self._founding_id = founding_id
@@ -70,8 +72,6 @@ class Leading:
         self._unsettled = False
         self._watching = False
         self._may_stamp = self._is_whole = False
-        self._dependencies_seen: set[str] = set()
-        self.dependency_reports: dict[str, DependencySeen] = {}
         self.is_leaving = False
         self.watch = 0
 
@@ -89,7 +89,7 @@ class Leading:
 
     def look_after_callers(self, touched: Collection[RunId], now: Now) -> None:
         """Nobody waits longer because leadership is on its way."""
-        self._callers.look_after(touched, self._dependencies_seen, now)
+        self._callers.look_after(touched, self.services.observed, now)
 
     @property
     def has_ended(self) -> bool:
@@ -104,7 +104,7 @@ class Leading:
         self._began_ns = now.monotonic_ns
         self._unsettled = True
         self._watching = self._may_stamp = False
-        self._dependencies_seen.clear()
+        self.services.begin_to_lead()
         self._members.begin_to_lead()
         self._supervising.begin_to_lead()
         self._scheduling.begin_to_lead(now)
@@ -130,28 +130,32 @@ class Leading:
             enough = self._reports.are_enough(now.monotonic_ns - self._began_ns)
             self._may_stamp = enough and not self._hands_over(now)
         if not self._may_stamp:
-            self._callers.look_after(touched, self._dependencies_seen, now)
+            self._callers.look_after(touched, self.services.observed, now)
             return
         if not self._journal.state.cluster and not self._found(now):
             return
         if looks_around or not self._is_whole:
             self._is_whole = self._members.has_majority
         self._watch_anew()
-        self._take_reports(now)
+        if self.services.has_news:
+            self.services.settle(now)
         if self._unsettled:
             self._settle(now)
         if self._is_whole:
-            self._callers.serve(self._dependencies_seen, now)
+            self._callers.serve(self.services.observed, now)
         else:
-            self._callers.serve_questions(self._dependencies_seen, now)
-        self._supervising.look(self._dependencies_seen, now)
+            self._callers.serve_questions(self.services.observed, now)
+        if self.services.has_news:
+            self.services.settle(now)  # somebody needs what nobody needed before
+        self._supervising.look(self.services.observed, now)
         if looks_around:
             self._append(expire_due(self._journal.state, now.wall_ms), "time", now)
             if self._is_whole:
-                self._scheduling.fire(self._dependencies_seen, now)
+                self._scheduling.fire(self.services.observed, now)
+            self.services.scale(now)
             self._tend_members(now)
         self._checkpoints.write_if_due(now)
-        self._callers.look_after(touched, self._dependencies_seen, now)
+        self._callers.look_after(touched, self.services.observed, now)
         self._journal.propose()
         if looks_around:
             self._change_membership()
@@ -180,23 +184,10 @@ class Leading:
             self.watch += 1
             self._outbox.outputs.append(Observe(self.watch))
 
-    def _take_reports(self, now: Now) -> None:
-        reports, self.dependency_reports = self.dependency_reports, {}
-        for name, seen in reports.items():
-            record = record_readiness(self._journal.state, name, seen.ready, seen.reason)
-            if not self._append(record, "surroundings", now):
-                self._dependencies_seen.discard(name)
-                self.dependency_reports[name] = seen
-                continue
-            self._dependencies_seen.add(name)
-            if seen.ready:
-                admitted = admit_waiting_for(self._journal.state, name, self._dependencies_seen)
-                self._unsettled |= not self._append(admitted, "surroundings", now)
-
     # What may be due in any queue: after a change of leader, whose limits may be others; and what found no room.
     def _settle(self, now: Now) -> None:
         state = self._journal.state
-        settled = self._append(admit_everywhere(state, self._dependencies_seen), "leader", now)
+        settled = self._append(admit_everywhere(state, self.services.observed), "leader", now)
         for queue in list(state.queues.values()):
             settled &= self._append(expire_surplus(queue, self._settings.limits.finished_jobs), "leader", now)
         self._unsettled = not settled
@@ -236,7 +227,8 @@ class Leading:
         """When something is due that nothing will announce."""
         if self._supervising.can_go_on:
             return now.monotonic_ns
-        retry_ns = self._supervising.next_retry_ns()
+        wakes = (self._supervising.next_retry_ns(), self.services.next_wake_ns())
+        retry_ns = min((wake for wake in wakes if wake is not None), default=None)
         due = [each for each in (next_expiry(self._journal.state), self._scheduling.next_due_ms) if each is not None]
         if not due:
             return retry_ns

@@ -22,13 +22,14 @@ from slimjobs.core.machine.inputs import (
     Asked,
     Called,
     ConfigurationRefused,
-    DependencySeen,
     EffectEnded,
     HandOver,
     Input,
     Now,
     Observed,
     Received,
+    ScalingEnded,
+    Sighted,
     Started,
     Tick,
 )
@@ -49,6 +50,7 @@ from slimjobs.core.machine.outbox import Outbox
 from slimjobs.core.machine.outputs import Output, Stop, StopReason, Tell, WakeAt
 from slimjobs.core.machine.reports import Reports
 from slimjobs.core.machine.scheduling import Scheduling
+from slimjobs.core.machine.services import Services
 from slimjobs.core.machine.settings import MachineSettings
 from slimjobs.core.machine.supervising import Supervising
 from slimjobs.core.machine.timetables import Timetables
@@ -127,6 +129,7 @@ class Machine:
             self._callers,
             self._supervising,
             Scheduling(self._journal, timetables, settings),
+            Services(self._journal, self._outbox),
             self._checkpoints,
             self._outbox,
             founding_id,
@@ -322,8 +325,12 @@ class Machine:
     def _effect_ended(self, ended: EffectEnded) -> None:
         self._supervisor.ended(ended.effect, ended.outcome, self._now.monotonic_ns, self._now.wall_ms)
 
-    def _dependency_seen(self, seen: DependencySeen) -> None:
-        self._leading.dependency_reports[seen.name] = seen
+    def _sighted(self, sighted: Sighted) -> None:
+        if sighted.watch == self._leading.watch:
+            self._leading.services.take(sighted.sight)
+
+    def _scaling_ended(self, ended: ScalingEnded) -> None:
+        self._leading.services.scaled(ended.number, ended.outcome, self._now)
 
     def _configuration_refused(self, refused: ConfigurationRefused) -> None:
         self._callers.problems = refused.problems
@@ -535,7 +542,8 @@ _TAKES: Final[Mapping[type, Callable[[Machine, Any], None]]] = {
     PeerLost: Machine._peer_lost,
     HandOver: Machine._hand_over,
     Observed: Machine._observed,
-    DependencySeen: Machine._dependency_seen,
+    Sighted: Machine._sighted,
+    ScalingEnded: Machine._scaling_ended,
     EffectEnded: Machine._effect_ended,
     ConfigurationRefused: Machine._configuration_refused,
     Tick: Machine._nothing,

@@ -12,7 +12,7 @@ from slimjobs.core.decide.refusals import Refusal
 from slimjobs.core.machine.inputs import Token
 from slimjobs.core.machine.letters import Letter
 from slimjobs.core.machine.queries import View
-from slimjobs.core.orchestrators.ports import Effect
+from slimjobs.core.orchestrators.ports import Effect, Scale
 from slimjobs.eventlog.raft.types import Index
 from slimjobs.eventlog.storage.requests import DiskRequest, SnapshotHeader
 
@@ -32,9 +32,16 @@ class StartEffect(msgspec.Struct, frozen=True):
     effect: Effect
 
 
+class StartScaling(msgspec.Struct, frozen=True):
+    """Ask for so many replicas; the outcome comes back as `ScalingEnded` with the same number."""
+
+    number: int
+    scale: Scale
+
+
 class Observe(msgspec.Struct, frozen=True):
-    """Watch the orchestrator's objects from a new list on, under this number; the watch before it ends. None: only
-    that."""
+    """Watch the orchestrator's objects and what is around from new lists on, under this number; the watch before it
+    ends. None: only that."""
 
     watch: int | None
 
@@ -80,4 +87,4 @@ class WakeAt(msgspec.Struct, frozen=True):
     monotonic_ns: int | None
 
 
-Output = Answer | StartEffect | Observe | SaveSnapshot | Send | Stop | Tell | WakeAt | DiskRequest
+Output = Answer | StartEffect | StartScaling | Observe | SaveSnapshot | Send | Stop | Tell | WakeAt | DiskRequest

@@ -64,14 +64,7 @@ async def _propose(node: Node, configuration: Configuration, time_zone: str) -> 
         schedules = sum(map(len, configuration.schedules.values()))
         definitions = len(configuration.definitions)
         _log.info("a new configuration is in force", definitions=definitions, schedules=schedules)
-    _tell_what_is_not_done_yet(configuration)
     return ""
-
-
-def _tell_what_is_not_done_yet(configuration: Configuration) -> None:
-    if configuration.services:
-        services = sorted(configuration.services)
-        _log.warning("the declared dependencies were checked, but this version does not start them", services=services)
 
 
 def _tell(node: Node, source: ConfigurationSource) -> None:

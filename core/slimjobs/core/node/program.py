@@ -29,6 +29,8 @@ from slimjobs.core.machine.inputs import (
     Input,
     Observed,
     Received,
+    ScalingEnded,
+    Sighted,
     Started,
     Tick,
     Token,
@@ -42,6 +44,7 @@ from slimjobs.core.machine.outputs import (
     SaveSnapshot,
     Send,
     StartEffect,
+    StartScaling,
     Stop,
     StopReason,
     Tell,
@@ -50,7 +53,7 @@ from slimjobs.core.machine.outputs import (
 from slimjobs.core.machine.queries import Query
 from slimjobs.core.node.clock import Clock
 from slimjobs.core.node.service import Reply
-from slimjobs.core.orchestrators.ports import Orchestrator
+from slimjobs.core.orchestrators.ports import Orchestrator, ServicesListed, Surroundings
 from slimjobs.eventlog.storage.errors import StorageError
 from slimjobs.eventlog.storage.requests import DiskAnswer, DiskRequest, SnapshotHeader, SnapshotRefused
 from slimjobs.eventlog.transport.greeting import Greeting, PeerLost, PeerMet
@@ -120,11 +123,19 @@ class Node:
     `post` is what letters leave by, set before it runs; what comes from peers goes to `deliver`.
     """
 
-    def __init__(self, machine: Machine, start_disk: StartDisk, orchestrator: Orchestrator, clock: Clock) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        start_disk: StartDisk,
+        orchestrator: Orchestrator,
+        clock: Clock,
+        surroundings: Surroundings | None = None,
+    ) -> None:
         self._machine = machine
         self._start_disk = start_disk
         self._orchestrator = orchestrator
         self._clock = clock
+        self._surroundings = surroundings
         self._inbox: list[Input] = [Started()]
         self._parked: trio.lowlevel.Task | None = None
         self._turned = trio.Event()
@@ -294,11 +305,13 @@ class Node:
                 self._wake_at_ns(monotonic_ns)
             case StartEffect():
                 nursery.start_soon(self._ask_orchestrator, output)
+            case StartScaling():
+                nursery.start_soon(self._ask_surroundings, output)
             case Observe(watch):
                 self._watching.cancel()
                 self._watching = trio.CancelScope()
                 if watch is not None:
-                    nursery.start_soon(self._observe, watch, self._watching)
+                    nursery.start_soon(self._watch, watch, self._watching)
             case SaveSnapshot():
                 self._save_snapshot(output, disk)
             case Send(letters):
@@ -333,10 +346,27 @@ class Node:
     async def _ask_orchestrator(self, started: StartEffect) -> None:
         self._post(EffectEnded(started.effect_id, await self._orchestrator.carry_out(started.effect)))
 
+    async def _ask_surroundings(self, started: StartScaling) -> None:
+        assert self._surroundings is not None, "nothing was seen that could be scaled"
+        self._post(ScalingEnded(started.number, await self._surroundings.scale(started.scale)))
+
+    async def _watch(self, watch: int, scope: trio.CancelScope) -> None:
+        with scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._observe, watch)
+                nursery.start_soon(self._look_around, watch)
+
     # The next observation is taken only when the machine has had the one before: nothing piles up here, and a list is
     # begun only after the machine knows that it will be.
-    async def _observe(self, watch: int, scope: trio.CancelScope) -> None:
-        with scope:
-            async for observation in self._orchestrator.observe():
-                self._post(Observed(watch, observation))
-                await self._turned.wait()
+    async def _observe(self, watch: int) -> None:
+        async for observation in self._orchestrator.observe():
+            self._post(Observed(watch, observation))
+            await self._turned.wait()
+
+    async def _look_around(self, watch: int) -> None:
+        if self._surroundings is None:
+            self._post(Sighted(watch, ServicesListed(())))
+            return
+        async for sight in self._surroundings.look_around():
+            self._post(Sighted(watch, sight))
+            await self._turned.wait()

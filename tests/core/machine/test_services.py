@@ -1,0 +1,135 @@
+"""The node machine and what runs depend on: recorded where somebody needs it, woken, and told of in words."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from slimjobs.core.machine.inputs import ScalingEnded, Sighted
+from slimjobs.core.machine.queries import ShowRun
+from slimjobs.core.orchestrators.ports import Accepted, ObservedService, Scale, Scaling, ServiceChanged, Unavailable
+from slimjobs.eventlog.events.definitions import Overrides
+from slimjobs.projections.views import RunDetail, RunStatus, Why, WhyKind
+from tests.core.machine.test_machine import SECOND, run_of, status_of, trigger
+from tests.core.machine.world import World, definition
+
+DB = ObservedService("db", ready=True, replicas=1, version="v1")
+ASLEEP = ObservedService("cache", False, "it sleeps", 0, "v1", Scaling(1, 0, 300))
+ON_DB, ON_CACHE = Overrides(depends_on=("db",)), Overrides(depends_on=("cache",))
+
+
+@pytest.fixture
+def world() -> World:
+    world = World({"fib": definition(cap=2), "web": msgspec.structs.replace(definition(cap=1), depends_on=("db",))})
+    world.settle()
+    return world
+
+
+def why(world: World, run: int) -> tuple[Why, ...]:
+    world.settle_node()
+    shown = world.told(ShowRun("fib", run_of(run), True))
+    assert isinstance(shown, RunDetail)
+    return shown.why
+
+
+def recorded(world: World) -> list[str]:
+    """The names of services that the log knows, ready or not."""
+    return sorted(world.machine.state.dependencies)
+
+
+def test_only_what_somebody_names_is_recorded(world: World) -> None:
+    others = [ObservedService(f"service-{number}", ready=True) for number in range(100)]
+    world.sees(DB, ASLEEP, *others)
+    world.settle_node()
+    assert recorded(world) == ["db"], "a definition names it"
+    world.told(trigger(1, overrides=ON_CACHE))
+    assert recorded(world) == ["cache", "db"]
+
+
+def test_a_run_that_is_the_first_to_need_something_starts_at_once_if_it_is_ready(world: World) -> None:
+    world.sees(msgspec.structs.replace(ASLEEP, ready=True, replicas=1))
+    world.told(trigger(1, overrides=ON_CACHE))
+    world.settle_node()
+    assert status_of(world, 1) is not RunStatus.QUEUED
+
+
+def test_readiness_that_nobody_followed_is_not_believed(world: World) -> None:
+    ready = msgspec.structs.replace(ASLEEP, ready=True, replicas=1)
+    world.sees(ready)
+    world.told(trigger(1, overrides=ON_CACHE))
+    world.settle()
+    assert status_of(world, 1) is RunStatus.SUCCEEDED
+    world.turn(Sighted(world.watch_number, ServiceChanged(msgspec.structs.replace(ASLEEP, version="v2"))))
+    assert world.machine.state.dependencies["cache"].ready, "nobody needs it, so nobody wrote it down"
+    world.told(trigger(2, overrides=ON_CACHE))
+    assert status_of(world, 2) is RunStatus.QUEUED
+
+
+def test_what_does_not_exist_is_told_and_waited_for(world: World) -> None:
+    world.sees()
+    world.told(trigger(1, overrides=ON_DB))
+    [reason] = why(world, 1)
+    assert (reason.kind, reason.detail) == (WhyKind.DEPENDENCY, "'db' is not ready: it does not exist")
+    world.turn(Sighted(world.watch_number, ServiceChanged(DB)))
+    world.settle()
+    assert status_of(world, 1) is RunStatus.SUCCEEDED
+
+
+def test_before_all_was_seen_nothing_that_depends_on_anything_starts(world: World) -> None:
+    world.told(trigger(1, overrides=ON_DB))
+    world.settle()
+    assert status_of(world, 1) is RunStatus.QUEUED
+    world.turn(Sighted(world.watch_number + 1, ServiceChanged(DB)))
+    assert status_of(world, 1) is RunStatus.QUEUED, "another watch than this reign's says nothing"
+
+
+def test_what_sleeps_is_woken_for_a_run_and_the_run_starts_when_it_is_ready(world: World) -> None:
+    world.sees(ASLEEP)
+    world.told(trigger(1, overrides=ON_CACHE))
+    world.settle()
+    [scaling] = world.scalings
+    assert scaling.scale == Scale("cache", "v1", 1)
+    world.turn(ScalingEnded(scaling.number, Accepted()))
+    awake = msgspec.structs.replace(ASLEEP, replicas=1, version="v2", reason="0 of 1 replicas are ready")
+    world.turn(Sighted(world.watch_number, ServiceChanged(awake)))
+    assert [each.detail for each in why(world, 1)] == ["'cache' is not ready: 0 of 1 replicas are ready"]
+    ready = msgspec.structs.replace(awake, ready=True, reason="", version="v3")
+    world.turn(Sighted(world.watch_number, ServiceChanged(ready)))
+    world.settle()
+    assert status_of(world, 1) is RunStatus.SUCCEEDED
+    assert len(world.scalings) == 1
+
+
+def test_why_it_could_not_be_woken_is_told(world: World) -> None:
+    world.sees(ASLEEP)
+    world.told(trigger(1, overrides=ON_CACHE))
+    world.settle()
+    [scaling] = world.scalings
+    world.turn(ScalingEnded(scaling.number, Unavailable("forbidden")))
+    [reason] = why(world, 1)
+    assert reason.detail == "'cache' is not ready: it sleeps, and could not be woken: forbidden"
+    for _ in range(3):
+        world.wake()
+    assert len(world.scalings) == 2
+
+
+def test_what_nobody_needs_any_more_is_put_to_sleep_in_its_time(world: World) -> None:
+    world.sees(msgspec.structs.replace(ASLEEP, ready=True, replicas=1))
+    world.told(trigger(1, overrides=ON_CACHE))
+    world.settle()
+    began = world.now.monotonic_ns
+    while not world.scalings:
+        assert world.wake_at is not None, "it would never sleep"
+        world.wake()
+    assert world.scalings[0].scale == Scale("cache", "v1", 0)
+    assert 299 * SECOND < world.now.monotonic_ns - began < 302 * SECOND
+
+
+def test_the_same_sight_again_writes_nothing(world: World) -> None:
+    world.sees(DB)
+    world.settle_node()
+    before = world.machine.state.index
+    for _ in range(3):
+        world.sees(DB)
+        world.settle_node()
+    assert world.machine.state.index == before

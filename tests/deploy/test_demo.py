@@ -110,6 +110,7 @@ def test_the_leader_is_killed_while_runs_run_and_all_is_well(tmp_path: Path) -> 
         assert demo.told == ""
         leader, killed, ms, *_, back, _, _ = in_order(
             demo.shown,
+            r"fibonacci1  was asleep, and was woken for them: it answers on port \d+\n.*\w{16}  running",
             r"\n(node-\d) leads, and 3 runs run: kill -9 (\d+)",
             r"accepted by the others, (\d+) ms later",
             r"(node-\d) leads now",

@@ -83,7 +83,7 @@ async def run_node(
         open_world(settings, opened.lock_fd, declaration) as world,
         trio.open_nursery() as nursery,
     ):
-        node = Node(opened.machine, opened.start_disk, world.orchestrator, SystemClock())
+        node = Node(opened.machine, opened.start_disk, world.orchestrator, SystemClock(), world.surroundings)
         if peer_listeners:
             await nursery.start(transport(node, settings).run, peer_listeners)
         await nursery.start(node.run)

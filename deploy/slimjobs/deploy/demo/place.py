@@ -18,6 +18,9 @@ from slimjobs.http.server import AddressUnavailable, listen
 NODES: Final = ("node-0", "node-1", "node-2")
 RUNNER: Final = "runner"
 JOB: Final = "fibonacci"
+SERVICE: Final = "fibonacci1"
+SERVICE_PORT_BEYOND: Final = 3081
+SERVICE_SLEEPS_AFTER_SECONDS: Final = 60
 SLOTS: Final = 3
 LOOPBACK: Final = "127.0.0.1"
 PORTS_TRIED: Final = 100
@@ -40,13 +43,24 @@ print(f"fibonacci({n}) = {a}")
 witness("ended")
 """
 
+# What the jobs depend on. It only has to be there.
+FIBONACCI1: Final = """\
+import socket, sys
+with socket.create_server(("127.0.0.1", int(sys.argv[1]))) as server:
+    while True:
+        server.accept()[0].close()
+"""
+
 
 class Place(msgspec.Struct, frozen=True):
-    """The directory of a demonstration, which every process of it works in, and the ports of its nodes, by name."""
+    """The directory of a demonstration, which every process of it works in, and its ports: those of its nodes, by name,
+    and that of what its jobs depend on.
+    """
 
     directory: Path
     http_ports: Mapping[str, int]
     raft_ports: Mapping[str, int]
+    service_port: int
 
     def url(self, *names: str) -> str:
         """Where these nodes are, or all of them, as clients take it."""
@@ -81,13 +95,24 @@ class Place(msgspec.Struct, frozen=True):
     def _of_a_node(self, name: str) -> dict[str, str]:
         return {
             "SlimFaas__HttpPort": str(self.http_ports[name]),
-            "SlimFaas__JobsConfiguration": json.dumps({"Configurations": {JOB: self._definition()}}),
+            "SlimFaas__JobsConfiguration": json.dumps(self._jobs()),
             "SlimData__Name": name,
             "SlimData__Peers": ",".join(f"{each}={LOOPBACK}:{port}" for each, port in self.raft_ports.items()),
         }
 
+    def _jobs(self) -> Mapping[str, object]:
+        return {"Configurations": {JOB: self._definition()}, "Dependencies": {SERVICE: self._service()}}
+
+    def _service(self) -> Mapping[str, object]:
+        return {
+            "Command": [sys.executable, "-I", "-S", "-c", FIBONACCI1, str(self.service_port)],
+            "ReadyPort": self.service_port,
+            "TimeoutSecondBeforeSetReplicasMin": SERVICE_SLEEPS_AFTER_SECONDS,
+        }
+
     def _definition(self) -> Mapping[str, object]:
         return {
+            "DependsOn": [SERVICE],
             "Command": [sys.executable, "-I", "-c", FIBONACCI, str(self.witnessed)],
             "NumberParallelJob": SLOTS,
             "Visibility": "Public",
@@ -97,19 +122,24 @@ class Place(msgspec.Struct, frozen=True):
 
 
 async def place_with_free_ports(directory: Path, http_port: int) -> Place:
-    """A place whose ports are the first free ones from this one, and from Raft's usual one. Raises `Ended`."""
-    return Place(directory, await _free_ports(http_port), await _free_ports(RAFT_PORT))
+    """A place whose ports are the first free ones from this one, and from the usual ones of others. Raises `Ended`."""
+    http_ports = dict(zip(NODES, await _free_ports(http_port, len(NODES)), strict=True))
+    raft_ports = dict(zip(NODES, await _free_ports(RAFT_PORT, len(NODES)), strict=True))
+    # Nobody holds it while the service sleeps: it goes with the first node's, which no other demonstration can have.
+    first = http_ports[NODES[0]] + SERVICE_PORT_BEYOND
+    (service_port,) = await _free_ports(first if first + PORTS_TRIED < 65536 else first - 2 * SERVICE_PORT_BEYOND, 1)
+    return Place(directory, http_ports, raft_ports, service_port)
 
 
-async def _free_ports(first: int) -> dict[str, int]:
+async def _free_ports(first: int, count: int) -> list[int]:
     last = min(first + PORTS_TRIED, 65535)
     free: list[int] = []
     for port in range(first, last + 1):
         if await _is_free(port):
             free.append(port)
-        if len(free) == len(NODES):
-            return dict(zip(NODES, free, strict=True))
-    raise Ended(Exit.TAKEN, f"fewer than {len(NODES)} of the ports {first} to {last} are free")
+        if len(free) == count:
+            return free
+    raise Ended(Exit.TAKEN, f"fewer than {count} of the ports {first} to {last} are free")
 
 
 async def _is_free(port: int) -> bool:

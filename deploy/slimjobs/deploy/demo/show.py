@@ -1,4 +1,4 @@
-"""The acts of a demonstration: eight runs are accepted, the leader is killed while some run, and comes back."""
+"""The acts of a demonstration: runs are accepted, what they depend on wakes, the leader is killed, and comes back."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Final
 import click
 import trio
 
+from slimjobs.core.orchestrators.process.answering import answers
 from slimjobs.deploy.cluster import show_cluster
-from slimjobs.deploy.demo.asking import ask, in_thread
+from slimjobs.deploy.demo.asking import LOOKED_AT_SECONDS, ask, in_thread
 from slimjobs.deploy.demo.children import Child
-from slimjobs.deploy.demo.place import JOB, NODES, RUNNER, SLOTS, SOCKET, Place
+from slimjobs.deploy.demo.place import JOB, NODES, RUNNER, SERVICE, SLOTS, SOCKET, Place
 from slimjobs.deploy.demo.runs import Runs, list_runs, trigger, with_status
 from slimjobs.deploy.demo.verdict import FINAL, Rows, broken_promises, witnessed
 from slimjobs.deploy.exits import Ended
@@ -38,7 +39,9 @@ class Show:
             await ask(self._place.url(name), "GET", "/ready")
         await self._welcome()
         known = await self._take_up()
+        was_awake = await answers(self._place.service_port)
         await self._trigger(RUNS - len(self._older))
+        await self._see_it_awake(was_awake)
         runs = Runs(self._place.url(), known)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(runs.watch)
@@ -75,12 +78,19 @@ class Show:
         return known
 
     async def _trigger(self, count: int) -> None:
-        click.echo(f"\n{max(count, 0)} new runs, {SLOTS} at a time:")
+        click.echo(f"\n{max(count, 0)} new runs, {SLOTS} at a time; they depend on {SERVICE}:")
         for number in range(count):
             name = NODES[number % len(NODES)]
             run_id = await trigger(self._place.url(name), 10 * (number + 1))
             self._accepted.append(run_id)
             click.echo(f"  {run_id}  accepted by {name}")
+
+    async def _see_it_awake(self, was_awake: bool) -> None:
+        """What the runs depend on slept, unless there were some from before; now it is seen for itself."""
+        while not await answers(self._place.service_port):  # noqa: ASYNC110  # a port sets no event
+            await trio.sleep(LOOKED_AT_SECONDS)
+        told = "was awake" if was_awake else "was asleep, and was woken for them"
+        click.echo(f"  {SERVICE}  {told}: it answers on port {self._place.service_port}")
 
     # The leader's death ---------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import Any, Final
 
 import trio
 
+from slimjobs.core.orchestrators.kubernetes import api as kubernetes
 from slimjobs.core.orchestrators.kubernetes.access import find_access
-from slimjobs.core.orchestrators.kubernetes.api import open_api
 from slimjobs.core.orchestrators.kubernetes.jobs import KubernetesJobs, open_jobs
 from slimjobs.core.orchestrators.ports import (
     Accepted,
@@ -46,7 +47,7 @@ def new_namespace(admin: Api) -> Iterator[str]:
     name = f"jobs-{next(_numbers)}"
     assert admin.post("/api/v1/namespaces", {"metadata": {"name": name}}).status == 201
     account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
-    until(lambda: admin.get(account).status == 200, "pods have an account")
+    until(lambda: admin.get(account).status == 200, "pods have an account", SECONDS)
     yield name
     admin.request("DELETE", f"/api/v1/namespaces/{name}")
 
@@ -59,10 +60,11 @@ def shell(script: str, **fields: Any) -> Definition:
 class World:
     """What is seen through the port, and what an administrator does beside it."""
 
-    def __init__(self, plane: ControlPlane, namespace: str, jobs: KubernetesJobs) -> None:
+    def __init__(self, plane: ControlPlane, namespace: str, api: kubernetes.Api, jobs: KubernetesJobs) -> None:
         self.plane = plane
         self.namespace = namespace
         self.jobs = jobs
+        self._api = api
         self.seen: list[Observation] = []
         self._runs = (RunId(number.to_bytes(10, "big")) for number in itertools.count())
         self._news = trio.Event()
@@ -134,6 +136,11 @@ class World:
     # The administrator ----------------------------------------------------------------------------------------------
 
     @property
+    def requests(self) -> Counter[tuple[str, str]]:
+        """What the API server was asked so far, by verb and kind."""
+        return Counter(self._api.counts)
+
+    @property
     def path(self) -> str:
         """Where the Jobs are."""
         return f"/apis/batch/v1/namespaces/{self.namespace}/jobs"
@@ -167,8 +174,12 @@ async def world_of(plane: ControlPlane) -> AsyncIterator[World]:
     """A namespace of its own, and somebody who watches it through the port."""
     access = find_access({"KUBECONFIG": str(plane.kubeconfig("admin"))}, Path("/none"))
     with new_namespace(plane.api("admin")) as namespace:
-        async with open_api(access) as api, open_jobs(api, namespace) as jobs, trio.open_nursery() as nursery:
-            world = World(plane, namespace, jobs)
+        async with (
+            kubernetes.open_api(access) as api,
+            open_jobs(api, namespace) as jobs,
+            trio.open_nursery() as nursery,
+        ):
+            world = World(plane, namespace, api, jobs)
             nursery.start_soon(world.watch)
             await world.listed()
             yield world

@@ -76,6 +76,30 @@ def container(state: Json, last: Json | None = None, restarts: int = 0, name: st
     return {"name": name, "restartCount": restarts, "state": state, "lastState": last or {}}
 
 
+def pod_json(
+    phase: str = "Pending",
+    *containers: Json,
+    uid: str = "pod-1",
+    created: float = 1,
+    restart_policy: str = "Never",
+    deleted: tuple[float, int] | None = None,
+    **status: object,
+) -> Json:
+    """`deleted`: when its deletion was asked for, and how many seconds it was given."""
+    owned = {"batch.kubernetes.io/controller-uid": UID, "batch.kubernetes.io/job-name": NAME}
+    meta: dict[str, object] = {"name": uid, "uid": uid, "creationTimestamp": at(created), "labels": {**LABELS, **owned}}
+    if deleted is not None:
+        meta |= {"deletionTimestamp": at(sum(deleted)), "deletionGracePeriodSeconds": deleted[1]}
+    names = [str(each["name"]) for each in containers] or ["main"]
+    # A node reports in an order of its own.
+    reported = sorted(containers, key=lambda each: str(each["name"]))
+    return {
+        "metadata": meta,
+        "spec": {"containers": [{"name": each, "image": "none"} for each in names], "restartPolicy": restart_policy},
+        "status": {"phase": phase, "containerStatuses": reported, **status},
+    }
+
+
 def pod_object(
     phase: str = "Pending",
     *containers: Json,
@@ -85,19 +109,10 @@ def pod_object(
     deleted: tuple[float, int] | None = None,
     **status: object,
 ) -> PodObject:
-    """`deleted`: when its deletion was asked for, and how many seconds it was given."""
-    owned = {"batch.kubernetes.io/controller-uid": UID, "batch.kubernetes.io/job-name": NAME}
-    meta: dict[str, object] = {"name": uid, "uid": uid, "creationTimestamp": at(created), "labels": {**LABELS, **owned}}
-    if deleted is not None:
-        meta |= {"deletionTimestamp": at(sum(deleted)), "deletionGracePeriodSeconds": deleted[1]}
-    names = [str(each["name"]) for each in containers] or ["main"]
-    # A node reports in an order of its own.
-    reported = sorted(containers, key=lambda each: str(each["name"]))
-    written = {
-        "metadata": meta,
-        "spec": {"containers": [{"name": each, "image": "none"} for each in names], "restartPolicy": restart_policy},
-        "status": {"phase": phase, "containerStatuses": reported, **status},
-    }
+    """Such a one as it is read."""
+    written = pod_json(
+        phase, *containers, uid=uid, created=created, restart_policy=restart_policy, deleted=deleted, **status
+    )
     return msgspec.json.decode(msgspec.json.encode(written), type=PodObject)
 
 
@@ -111,9 +126,9 @@ def pod(
     **status: object,
 ) -> SeenPod:
     """What is seen of such a one."""
-    written = pod_object(
+    read = pod_object(
         phase, *containers, uid=uid, created=created, restart_policy=restart_policy, deleted=deleted, **status
     )
-    seen = seen_pod(written)
+    seen = seen_pod(read)
     assert seen is not None
     return seen

@@ -126,6 +126,7 @@ async def _watch(
                 await send(news(event))
             elif begun:
                 await send(_Lost(event.detail))
+                return
             begun = True
             del event  # it may be all there is, and the next may not come for long
 

@@ -111,7 +111,8 @@ UNSCHEDULED = condition("PodScheduled", "Unschedulable", "0/3 nodes are availabl
             "Job has reached the specified backoff limit",
         ),
         (job(condition("Failed", "DeadlineExceeded", status="False")), (), Phase.PENDING, "", ""),
-        # What ends with code 0 because it was told to end is no success.
+        # What ends with code 0 because it was told to end is no success; at once is soon enough for that.
+        (job(), (pod("Succeeded", container(ended(0, until=40)), deleted=(40, 30)),), Phase.PENDING, "", ""),
         (job(), (pod("Succeeded", container(ended(0, until=41)), deleted=(40, 30)),), Phase.PENDING, "", ""),
         (
             job(LATE),

@@ -179,6 +179,7 @@ def test_a_job_that_only_was_too_new_for_its_list_is_put_right() -> None:
     view = View()
     relist(view, [], [RUNS])
     assert changed(view.job_is(job(active=1))) == (Phase.RUNNING, False, (FIRST_RUNS,))
+    assert changed(view.pod_is(FAILED)) == (Phase.PENDING, False, (FIRST_FAILED,))
 
 
 def test_pods_that_are_over_do_not_keep_a_job_that_is_gone() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 SECONDS = 15.0
+MERGE_PATCH = "application/merge-patch+json"
 
 
 class Answer(NamedTuple):
@@ -35,10 +36,11 @@ class Api:
         return self.request("POST", path, given)
 
     def request(self, method: str, path: str, given: Mapping[str, object] | None = None) -> Answer:
-        """What it answers; OSError or HTTPException if it does not."""
+        """What it answers; OSError or HTTPException if it does not. A PATCH is a merge (RFC 7386)."""
         body = None if given is None else json.dumps(given)
+        headers = self._headers | ({"Content-Type": MERGE_PATCH} if method == "PATCH" else {})
         with self._connection() as connection:
-            connection.request(method, path, body, self._headers)
+            connection.request(method, path, body, headers)
             response = connection.getresponse()
             text = response.read().decode()
         is_object = response.headers.get_content_type() == "application/json"

@@ -20,6 +20,7 @@ from slimjobs.eventlog.events.cluster import (
     DefinitionDeclared,
     DefinitionRemoved,
     DependencyChanged,
+    DiscoveryRefused,
     LevelRaised,
     MemberDropped,
     MemberNamed,
@@ -176,6 +177,13 @@ def _removed(state: State, event: DefinitionRemoved) -> None:
 
 def _dependency(state: State, event: DependencyChanged) -> None:
     state.dependencies[event.name] = Dependency(event.ready, event.reason, state.at)
+
+
+def _discovery_refused(state: State, event: DiscoveryRefused) -> None:
+    if event.problems:
+        state.refused[event.name] = event.problems
+    else:
+        del state.refused[event.name]
 
 
 # A version, and with the last of a name its queue, stays as long as runs in the lists were accepted with it.
@@ -458,6 +466,7 @@ _FOLDS: Final[Mapping[type, Callable[[State, Any], None]]] = {
     DefinitionDeclared: _declared,
     DefinitionRemoved: _removed,
     DependencyChanged: _dependency,
+    DiscoveryRefused: _discovery_refused,
     RunEnqueued: _enqueued,
     RunAdmitted: _admitted,
     RunBound: _bound,

@@ -56,6 +56,7 @@ class _Table(enum.IntEnum):
     DELETED = 7
     DEPARTURE = 8
     KEY = 9
+    REFUSED = 10
     SCHEDULE = 20
 
 
@@ -145,6 +146,7 @@ def _blocks(state: State) -> Iterator[tuple[_Table, Sequence[object]]]:
     yield from _cut(_Table.DELETED, state.deleted.values())
     yield from _cut(_Table.DEPARTURE, state.departures.items())
     yield from _cut(_Table.KEY, state.keys.items())
+    yield from _cut(_Table.REFUSED, sorted(state.refused.items()))
     yield from _cut(_Table.SCHEDULE, state.schedules.by_id.values())
 
 
@@ -268,6 +270,10 @@ def _key(state: State, row: tuple[bytes, Key]) -> None:
     state.keys[row[0]] = row[1]
 
 
+def _refused(state: State, row: tuple[str, tuple[str, ...]]) -> None:
+    state.refused[row[0]] = row[1]
+
+
 def _schedule(state: State, schedule: Schedule) -> None:
     state.schedules.enter(schedule)
 
@@ -294,5 +300,6 @@ _RESTORES: Final[Mapping[int, _Restore]] = {
     _Table.DELETED: _rows_of(DeletedRun, fold.enter_deleted),
     _Table.DEPARTURE: _rows_of(tuple[bytes, bytes], _departure),
     _Table.KEY: _rows_of(tuple[bytes, Key], _key),
+    _Table.REFUSED: _rows_of(tuple[str, tuple[str, ...]], _refused),
     _Table.SCHEDULE: _rows_of(Schedule, _schedule),
 }

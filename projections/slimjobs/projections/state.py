@@ -185,8 +185,8 @@ class State:
     """The tables. `index` and `at` are those of the last record applied; `chain` covers all records up to it.
 
     `level` is the highest event level that may be written; `members` says which node a name belongs to,
-    `former_members` which nodes had one and have lost it. By what they depend on, `needed` counts the lanes in which
-    somebody waits and the runs under way, `named` the definitions in force.
+    `former_members` which nodes had one and have lost it; `refused` what is wrong with CronJobs. By what they depend
+    on, `needed` counts the lanes in which somebody waits and the runs under way, `named` the definitions in force.
     """
 
     def __init__(self) -> None:
@@ -203,6 +203,7 @@ class State:
         self.versions: dict[int, Version] = {}
         self.current: dict[str, int] = {}
         self.dependencies: dict[str, Dependency] = {}
+        self.refused: dict[str, tuple[str, ...]] = {}
         self.needed: dict[str, int] = {}
         self.named: dict[str, int] = {}
         self.queues: dict[str, Queue] = {}

@@ -5,11 +5,22 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from slimjobs.core.decide.commands import Configure, Declared
 from slimjobs.core.machine.inputs import ScalingEnded, Sighted
-from slimjobs.core.machine.queries import ShowRun
-from slimjobs.core.orchestrators.ports import Accepted, ObservedService, Scale, Scaling, ServiceChanged, Unavailable
-from slimjobs.eventlog.events.definitions import Overrides
-from slimjobs.projections.views import RunDetail, RunStatus, Why, WhyKind
+from slimjobs.core.machine.queries import ShowRun, ShowStatus
+from slimjobs.core.orchestrators.ports import (
+    Accepted,
+    DefinitionsFound,
+    FoundDefinition,
+    ObservedService,
+    Scale,
+    Scaling,
+    ServiceChanged,
+    Unavailable,
+    Unseen,
+)
+from slimjobs.eventlog.events.definitions import Overrides, Source
+from slimjobs.projections.views import RunDetail, RunStatus, Status, Why, WhyKind
 from tests.core.machine.test_machine import SECOND, run_of, status_of, trigger
 from tests.core.machine.world import World, definition
 
@@ -133,3 +144,54 @@ def test_the_same_sight_again_writes_nothing(world: World) -> None:
         world.sees(DB)
         world.settle_node()
     assert world.machine.state.index == before
+
+
+# What is declared in the cluster --------------------------------------------------------------------------------------
+
+
+def finds(world: World, *found: FoundDefinition) -> None:
+    world.turn(Sighted(world.watch_number, DefinitionsFound(found)))
+    world.settle_node()
+
+
+def test_what_is_found_comes_into_force_and_what_is_wrong_with_it_is_told(world: World) -> None:
+    finds(world, FoundDefinition("cron", definition(cap=1)), FoundDefinition("bad", None, problems=("it is bad",)))
+    assert set(world.machine.state.current) == {"default", "fib", "web", "cron"}
+    shown = world.told(ShowStatus(internal=True))
+    assert isinstance(shown, Status)
+    assert shown.problems == ("CronJob 'bad': it is bad",)
+    finds(world)
+    assert "cron" not in world.machine.state.current
+    assert world.machine.state.refused == {}
+
+
+def test_what_the_configuration_gives_up_falls_to_the_cron_job_at_once(world: World) -> None:
+    finds(world, FoundDefinition("fib", definition(cap=7)))
+    assert world.machine.state.queues["fib"].slots == 2
+    without = {name: Declared(each, Source.CONFIGURATION) for name, each in world.definitions.items() if name != "fib"}
+    world.told(Configure(without))
+    world.wake()
+    world.settle_node()
+    assert world.machine.state.queues["fib"].slots == 7
+
+
+def test_a_restart_keeps_what_was_found_until_there_is_a_new_list(world: World) -> None:
+    finds(world, FoundDefinition("cron", definition(cap=1)))
+    world.crash()
+    world.settle()
+    assert "cron" in world.machine.state.current
+    finds(world)
+    assert "cron" not in world.machine.state.current
+
+
+def test_what_cannot_be_seen_is_told_until_it_can(world: World) -> None:
+    world.turn(Sighted(world.watch_number, Unseen("definitions", "forbidden")))
+    world.turn(Sighted(world.watch_number, Unseen("services", "no route")))
+    shown = world.told(ShowStatus(internal=True))
+    assert isinstance(shown, Status)
+    assert shown.problems == ("Services cannot be seen: no route", "CronJobs cannot be seen: forbidden")
+    world.sees()
+    finds(world)
+    shown = world.told(ShowStatus(internal=True))
+    assert isinstance(shown, Status)
+    assert shown.problems == ()

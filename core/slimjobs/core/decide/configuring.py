@@ -14,6 +14,11 @@ from slimjobs.eventlog.events.record import Event
 from slimjobs.projections.state import State
 
 
+# What was found in the cluster is none of the configuration's.
+def _is_found(state: State, name: str) -> bool:
+    return state.versions[state.current[name]].source is Source.ANNOTATION
+
+
 def decide_configuration(
     state: State, command: Configure, observed: Collection[str], calendar: Calendar, wall_ms: int
 ) -> Decision:
@@ -26,13 +31,15 @@ def decide_configuration(
             version = state.versions[number]
             if (version.source, version.definition) == (proposed.source, proposed.definition):
                 continue
+            if version.source is Source.ANNOTATION and proposed.source is Source.BUILT_IN:
+                continue
         events.append(DefinitionDeclared(number_of_next, name, proposed.source, proposed.definition))
         number_of_next += 1
         queue = state.queues.get(name)
         if queue is not None:
             free = proposed.definition.number_parallel_job - len(queue.holders)
             events += admit_next(state, queue, observed, free)
-    removed = sorted(set(state.current) - set(command.definitions))
+    removed = sorted(name for name in state.current.keys() - command.definitions.keys() if not _is_found(state, name))
     events += (DefinitionRemoved(name) for name in removed)
     events += decide_declared(state, Source.CONFIGURATION, command.schedules, calendar, wall_ms)
     return Decision(Configured(bool(events)), tuple(events))

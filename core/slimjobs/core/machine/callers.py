@@ -86,6 +86,7 @@ class Callers:
     ) -> None:
         self.answers = Answers(outbox)
         self.problems: tuple[str, ...] = ()
+        self.troubles: tuple[str, ...] = ()
         self.waiting: Line[Request] = Line()
         self._journal = journal
         self._supervisor = supervisor
@@ -249,9 +250,15 @@ class Callers:
         return read(self._journal.state, query, dependencies_seen, self.known_problems())
 
     def known_problems(self) -> tuple[str, ...]:
-        """What is wrong with this node's configuration, or with what it sees of the orchestrator."""
+        """What is wrong with this node's configuration, with what declares jobs, or with what is seen of the world."""
         trouble = self._supervisor.mirror.trouble
-        return (*self.problems, f"The orchestrator cannot be seen: {trouble}") if trouble else self.problems
+        broken = self._journal.state.refused
+        return (
+            *self.problems,
+            *(f"CronJob '{name}': {problem}" for name in sorted(broken) for problem in broken[name]),
+            *((f"The orchestrator cannot be seen: {trouble}",) if trouble else ()),
+            *self.troubles,
+        )
 
     # An admitted run whose effects fail holds its slot and is tried again; whoever asks why sees the reason.
     def _with_trouble(self, run: RunId, view: RunDetail) -> RunDetail:

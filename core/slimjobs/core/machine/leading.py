@@ -13,6 +13,7 @@ from slimjobs.core.decide.admission import admit_everywhere, expire_surplus
 from slimjobs.core.decide.expiring import expire_due, next_expiry
 from slimjobs.core.machine.callers import Callers
 from slimjobs.core.machine.checkpoints import Checkpoints
+from slimjobs.core.machine.discovery import Discovery
 from slimjobs.core.machine.inputs import Now
 from slimjobs.core.machine.journal import Journal
 from slimjobs.core.machine.members import NOBODY, Members
@@ -50,6 +51,7 @@ class Leading:
         supervising: Supervising,
         scheduling: Scheduling,
         services: Services,
+        discovery: Discovery,
         checkpoints: Checkpoints,
         outbox: Outbox,
         founding_id: str,
@@ -63,6 +65,7 @@ class Leading:
         self._supervising = supervising
         self._scheduling = scheduling
         self.services = services
+        self.discovery = discovery
         self._checkpoints = checkpoints
         self._outbox = outbox
         self._founding_id = founding_id
@@ -105,6 +108,7 @@ class Leading:
         self._unsettled = True
         self._watching = self._may_stamp = False
         self.services.begin_to_lead()
+        self.discovery.begin_to_lead()
         self._members.begin_to_lead()
         self._supervising.begin_to_lead()
         self._scheduling.begin_to_lead(now)
@@ -113,6 +117,7 @@ class Leading:
         """This node leads no more."""
         self._reign = NO_REIGN
         self._callers.lose_leadership()
+        self._callers.troubles = ()
         self._supervising.end_leading()
         if self._watching:
             self._watching = False
@@ -139,6 +144,8 @@ class Leading:
         self._watch_anew()
         if self.services.has_news:
             self.services.settle(now)
+        if self.discovery.has_news:
+            self.discovery.decide(self.services.observed, now)
         if self._unsettled:
             self._settle(now)
         if self._is_whole:
@@ -153,6 +160,7 @@ class Leading:
             if self._is_whole:
                 self._scheduling.fire(self.services.observed, now)
             self.services.scale(now)
+            self._callers.troubles = self._troubles()
             self._tend_members(now)
         self._checkpoints.write_if_due(now)
         self._callers.look_after(touched, self.services.observed, now)
@@ -220,6 +228,11 @@ class Leading:
         successor, self._members.successor = self._members.successor, NOBODY
         if successor != NOBODY:
             self._raft.transfer(successor)
+
+    def _troubles(self) -> tuple[str, ...]:
+        """What this leader cannot see of the world."""
+        seen = (("Services", self.services.trouble), ("CronJobs", self.discovery.trouble))
+        return tuple(f"{what} cannot be seen: {trouble}" for what, trouble in seen if trouble)
 
     # Time -----------------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from slimjobs.core.machine.callers import Callers
 from slimjobs.core.machine.checkpoints import Checkpoints
+from slimjobs.core.machine.discovery import Discovery
 from slimjobs.core.machine.fetching import Fetching
 from slimjobs.core.machine.forwarding import Forwarding
 from slimjobs.core.machine.inputs import (
@@ -130,6 +131,7 @@ class Machine:
             self._supervising,
             Scheduling(self._journal, timetables, settings),
             Services(self._journal, self._outbox),
+            Discovery(self._journal, timetables, settings),
             self._checkpoints,
             self._outbox,
             founding_id,
@@ -328,6 +330,7 @@ class Machine:
     def _sighted(self, sighted: Sighted) -> None:
         if sighted.watch == self._leading.watch:
             self._leading.services.take(sighted.sight)
+            self._leading.discovery.take(sighted.sight)
 
     def _scaling_ended(self, ended: ScalingEnded) -> None:
         self._leading.services.scaled(ended.number, ended.outcome, self._now)

@@ -26,6 +26,7 @@ class MachineSettings(msgspec.Struct, frozen=True):
     event_level: int = EVENT_LEVEL
     version: str = ""
     max_clock_skew_seconds: float = 5.0
+    default_time_zone: str = "UTC"
 
     @property
     def configured(self) -> tuple[str, ...]:

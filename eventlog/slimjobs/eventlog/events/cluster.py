@@ -65,3 +65,10 @@ class DependencyChanged(msgspec.Struct, frozen=True, array_like=True, tag=12):
     name: str
     ready: bool
     reason: str = ""
+
+
+class DiscoveryRefused(msgspec.Struct, frozen=True, array_like=True, tag=13):
+    """What a CronJob declares cannot be taken, in words; what was last good of it stays. No problems: all is well."""
+
+    name: str
+    problems: tuple[str, ...]

@@ -18,6 +18,7 @@ from slimjobs.eventlog.events.cluster import (
     DefinitionDeclared,
     DefinitionRemoved,
     DependencyChanged,
+    DiscoveryRefused,
     LevelRaised,
     MemberDropped,
     MemberNamed,
@@ -57,6 +58,7 @@ Event = (
     | DefinitionDeclared
     | DefinitionRemoved
     | DependencyChanged
+    | DiscoveryRefused
     | RunEnqueued
     | RunAdmitted
     | RunBound

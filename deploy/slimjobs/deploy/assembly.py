@@ -157,6 +157,7 @@ def machine_settings(settings: Settings) -> MachineSettings:
         peers={peer.name: f"{peer.host}:{peer.port}" for peer in settings.peers},
         version=version("slimjobs"),
         max_clock_skew_seconds=settings.max_clock_skew_seconds,
+        default_time_zone=settings.job_default_time_zone,
     )
 
 

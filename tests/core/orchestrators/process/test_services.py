@@ -20,7 +20,7 @@ from slimjobs.core.orchestrators.ports import (
     Scaling,
     ServicesListed,
 )
-from slimjobs.core.orchestrators.process import RunnerSettings
+from slimjobs.core.orchestrators.process import RunnerSettings, upkeep
 from tests.core.orchestrators.process.serving import a_port, a_server, gone, serving, started, takes_connections
 from tests.core.orchestrators.process.world import alive, parent, pid_in, until
 
@@ -139,6 +139,29 @@ async def test_a_process_that_dies_makes_its_service_unready_and_another_takes_i
         assert [alive(pid) for pid in started(tmp_path)] == [False, True]
 
 
+async def test_an_answer_to_a_process_that_has_died_meanwhile_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looking, seen = trio.Event(), trio.Event()
+
+    async def answers_late(port: int) -> bool:
+        first = not looking.is_set()
+        looking.set()
+        await seen.wait()
+        return first
+
+    monkeypatch.setattr(upkeep, "answers", answers_late)
+    async with serving(tmp_path / "runner", {"web": a_server(tmp_path)}) as world:
+        await world.scale("web", 1)
+        await looking.wait()
+        await until(lambda: len(started(tmp_path)) == 1)
+        os.kill(started(tmp_path)[0], signal.SIGKILL)
+        await world.says(GONE_9)
+        seen.set()
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert "ready" not in world.told()
+
+
 async def test_a_process_that_dies_again_and_again_is_started_with_a_back_off_and_one_reason(tmp_path: Path) -> None:
     program = "import os, sys, time\nopen(sys.argv[2] + '/at', 'a').write(f'{time.monotonic()}\\n')\nsys.exit(3)"
     settings = RunnerSettings(backoff_seconds=0.2)
@@ -193,7 +216,9 @@ async def test_without_its_keeper_a_process_is_gone_with_all_that_it_started(tmp
     async with serving(tmp_path / "runner", {"web": Service(("sh", "-c", script), a_port())}) as world:
         await world.scale("web", 1)
         pid, escaped = await pid_in(tmp_path / "pid"), await pid_in(tmp_path / "stray")
-        os.kill(parent(pid), signal.SIGKILL)
+        keeper = parent(pid)
+        os.kill(parent(keeper), signal.SIGKILL)  # the guard would end what is left, too
+        os.kill(keeper, signal.SIGKILL)
         await world.says("its process was killed with what kept it, and is started again")
         await gone(pid, escaped)
 

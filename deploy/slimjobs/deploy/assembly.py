@@ -25,6 +25,10 @@ from slimjobs.core.node.configuring import propose_forever
 from slimjobs.core.node.opening import open_machine
 from slimjobs.core.node.program import Node
 from slimjobs.core.orchestrators.declared import Declaration, DeclaredServices
+from slimjobs.core.orchestrators.kubernetes.access import Access
+from slimjobs.core.orchestrators.kubernetes.api import open_api
+from slimjobs.core.orchestrators.kubernetes.jobs import open_jobs
+from slimjobs.core.orchestrators.kubernetes.surroundings import open_surroundings
 from slimjobs.core.orchestrators.ports import Orchestrator as JobsOrchestrator
 from slimjobs.core.orchestrators.ports import Surroundings
 from slimjobs.core.orchestrators.process import open_runner
@@ -60,12 +64,14 @@ async def run_node(
     settings: Settings,
     source: ConfigurationSource,
     stop: trio.Event,
+    access: Access | None = None,
     *,
     task_status: trio.TaskStatus[Running] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run a node until `stop` is set; then accept nothing more, finish what is in flight, and end within 5 s.
 
-    It answers from the moment that it has read its log. Raises `DirectoryUnusable`, `DirectoryTaken`, `Damage`,
+    `access` is the way to Kubernetes, for a node whose jobs run there; its API server may come and go. The node answers
+    from the moment that it has read its log. Raises `DirectoryUnusable`, `DirectoryTaken`, `Damage`,
     `AddressUnavailable` and their like where it cannot start, `DiskFailed` where it cannot go on.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
@@ -80,7 +86,7 @@ async def run_node(
             machine_settings(settings),
             one_of_several=is_one_of_several(settings),
         ) as opened,
-        open_world(settings, opened.lock_fd, declaration) as world,
+        open_world(settings, opened.lock_fd, declaration, access) as world,
         trio.open_nursery() as nursery,
     ):
         node = Node(opened.machine, opened.start_disk, world.orchestrator, SystemClock(), world.surroundings)
@@ -123,9 +129,20 @@ class World(NamedTuple):
 
 
 @asynccontextmanager
-async def open_world(settings: Settings, lock_fd: int, declaration: Declaration) -> AsyncIterator[World]:
-    """The shared runner if there is one, else a runner inside, which holds the directory too; and its services."""
-    if settings.runner is not None:
+async def open_world(
+    settings: Settings, lock_fd: int, declaration: Declaration, access: Access | None = None
+) -> AsyncIterator[World]:
+    """Kubernetes where there is a way to it; else the shared runner if there is one, else a runner inside, which holds
+    the directory too; and the services of either.
+    """
+    if access is not None:
+        async with (
+            open_api(access) as api,
+            open_jobs(api, settings.namespace) as jobs,
+            open_surroundings(api, settings.namespace) as around,
+        ):
+            yield World(jobs, around)
+    elif settings.runner is not None:
         async with open_remote(settings.runner) as remote:
             yield World(remote, DeclaredServices(remote, declaration))
     else:

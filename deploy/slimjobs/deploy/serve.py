@@ -14,6 +14,7 @@ from slimjobs.core.configuration.place import SERVICE_ACCOUNT
 from slimjobs.core.configuration.settings import Orchestrator, Settings
 from slimjobs.core.configuration.source import ConfigurationSource
 from slimjobs.core.node.program import StateDiffers, TooOld
+from slimjobs.core.orchestrators.kubernetes.access import Access, AccessUnusable, find_access
 from slimjobs.core.orchestrators.process import DamagedObject
 from slimjobs.deploy.assembly import Running, run_node
 from slimjobs.deploy.directory import DirectoryUnusable
@@ -35,18 +36,26 @@ def serve_until_stopped(settings: Settings, service_account: Path = SERVICE_ACCO
     """Run a node until SIGTERM or SIGINT. Raises `Ended` where it cannot start, or cannot go on."""
     configure_messages(settings.log_level, settings.log_format)
     source = readable_configuration(settings)
+    access = usable_access(settings, service_account)
     with telling_why(EXITS):
-        trio.run(_serve, settings, source, service_account)
+        trio.run(_serve, settings, source, service_account, access)
+
+
+def usable_access(settings: Settings, service_account: Path) -> Access | None:
+    """The way to Kubernetes, for a node whose jobs run there. Raises `Ended` if it can lead nowhere."""
+    if settings.orchestrator is not Orchestrator.KUBERNETES:
+        return None
+    access = find_access(os.environ, service_account)
+    try:
+        access.load()
+    except AccessUnusable as error:
+        advice = "Set KUBECONFIG, run it in a pod with a service account, or set SlimFaas__Orchestrator to Process."
+        raise Ended(Exit.USAGE, f"Kubernetes cannot be reached: {error}", advice) from None
+    return access
 
 
 def readable_configuration(settings: Settings) -> ConfigurationSource:
     """The configuration that the settings name. Raises `Ended` with every problem of it, and where it stands."""
-    if settings.orchestrator is not Orchestrator.PROCESS:
-        raise Ended(
-            Exit.USAGE,
-            f"SlimFaas__Orchestrator: this version runs jobs as processes only, not with {settings.orchestrator}; "
-            "set it to Process",
-        )
     source = ConfigurationSource.of(settings)
     source.look()
     if source.configuration is None:
@@ -71,7 +80,7 @@ EXITS: Final[Mapping[type[BaseException], Exit]] = {
 }
 
 
-async def _serve(settings: Settings, source: ConfigurationSource, service_account: Path) -> None:
+async def _serve(settings: Settings, source: ConfigurationSource, service_account: Path, access: Access | None) -> None:
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(stop_on_signal, stop)
@@ -81,7 +90,7 @@ async def _serve(settings: Settings, source: ConfigurationSource, service_accoun
         if finding.cancelled_caught:
             nursery.cancel_scope.cancel()
             return
-        running: Running = await nursery.start(run_node, settings, source, stop)
+        running: Running = await nursery.start(run_node, settings, source, stop, access)
         nursery.start_soon(_tell_when_ready, running, settings)
         await running.ended.wait()
         nursery.cancel_scope.cancel()

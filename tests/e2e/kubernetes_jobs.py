@@ -58,10 +58,13 @@ def shell(script: str, **fields: Any) -> Definition:
 
 
 class World:
-    """What is seen through the port, and what an administrator does beside it."""
+    """What is seen through the port, and what an administrator does beside it. Containers share the `directory`."""
 
-    def __init__(self, plane: ControlPlane, namespace: str, api: kubernetes.Api, jobs: KubernetesJobs) -> None:
+    def __init__(
+        self, plane: ControlPlane, directory: Path, namespace: str, api: kubernetes.Api, jobs: KubernetesJobs
+    ) -> None:
         self.plane = plane
+        self.directory = directory
         self.namespace = namespace
         self.jobs = jobs
         self._api = api
@@ -88,9 +91,10 @@ class World:
         assert await self.jobs.carry_out(Release(job.run, job.name, job.uid)) == Accepted()
         return job
 
-    async def output(self, job: ObservedJob, attempt: int | None = None) -> bytes:
-        """The whole output of an attempt, as it is now."""
-        return b"".join([piece async for piece in self.jobs.output(job.name, job.uid, attempt, None, follow=False)])
+    async def output(self, job: ObservedJob, attempt: int | None = None, tail_lines: int | None = None) -> bytes:
+        """The output of an attempt, as it is now."""
+        pieces = self.jobs.output(job.name, job.uid, attempt, tail_lines, follow=False)
+        return b"".join([piece async for piece in pieces])
 
     async def watch(self) -> None:
         """Look through the port for ever."""
@@ -170,7 +174,7 @@ def told(observation: Observation) -> tuple[ObservedJob, ...]:
 
 
 @asynccontextmanager
-async def world_of(plane: ControlPlane) -> AsyncIterator[World]:
+async def world_of(plane: ControlPlane, directory: Path) -> AsyncIterator[World]:
     """A namespace of its own, and somebody who watches it through the port."""
     access = find_access({"KUBECONFIG": str(plane.kubeconfig("admin"))}, Path("/none"))
     with new_namespace(plane.api("admin")) as namespace:
@@ -179,7 +183,7 @@ async def world_of(plane: ControlPlane) -> AsyncIterator[World]:
             open_jobs(api, namespace) as jobs,
             trio.open_nursery() as nursery,
         ):
-            world = World(plane, namespace, api, jobs)
+            world = World(plane, directory, namespace, api, jobs)
             nursery.start_soon(world.watch)
             await world.listed()
             yield world

@@ -90,6 +90,9 @@ func (n *node) openOutput(path string) (*os.File, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
 	}
+	if err := os.Rename(path, previous(path)); err != nil && !os.IsNotExist(err) {
+		return nil, err
+	}
 	n.mu.Lock()
 	n.writing[path] = true
 	n.mu.Unlock()

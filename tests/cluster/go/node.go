@@ -238,19 +238,19 @@ func (n *node) runContainer(ctx context.Context, pod *core.Pod) {
 	argv := n.argv(container)
 	for wait := time.Second; argv == nil; wait = min(2*wait, 30*time.Second) {
 		n.report(pod, core.PodPending, core.ContainerState{Waiting: &core.ContainerStateWaiting{
-			Reason: "ImagePullBackOff", Message: "no such image: " + container.Image}}, 0)
+			Reason: "ImagePullBackOff", Message: "no such image: " + container.Image}}, core.ContainerState{}, 0)
 		if !pause(ctx, wait) {
 			return
 		}
 	}
-	restarts, lost := int32(0), pod.Status.Phase == core.PodRunning
+	restarts, last, lost := int32(0), core.ContainerState{}, pod.Status.Phase == core.PodRunning
 	if lost && len(pod.Status.ContainerStatuses) > 0 {
 		restarts = pod.Status.ContainerStatuses[0].RestartCount
 	}
 	for ; ; restarts++ {
 		started, code := meta.Now(), 137
 		if !lost {
-			n.report(pod, core.PodRunning, core.ContainerState{Running: &core.ContainerStateRunning{StartedAt: started}}, restarts)
+			n.report(pod, core.PodRunning, core.ContainerState{Running: &core.ContainerStateRunning{StartedAt: started}}, last, restarts)
 			code = n.execute(ctx, pod, container, argv)
 		}
 		lost = false
@@ -258,10 +258,12 @@ func (n *node) runContainer(ctx context.Context, pod *core.Pod) {
 			return // as if the power were cut: nobody is told
 		}
 		if ctx.Err() != nil || !restarted(pod.Spec.RestartPolicy, code) {
-			n.report(pod, finalPhase(code), terminated(code, started), restarts)
+			n.report(pod, finalPhase(code), terminated(code, started), last, restarts)
 			return
 		}
-		n.report(pod, core.PodRunning, core.ContainerState{Waiting: &core.ContainerStateWaiting{Reason: "CrashLoopBackOff"}}, restarts+1)
+		// While it waits, the container that ended is the latest: the count grows when the next one begins.
+		last = terminated(code, started)
+		n.report(pod, core.PodRunning, core.ContainerState{Waiting: &core.ContainerStateWaiting{Reason: "CrashLoopBackOff"}}, last, restarts)
 		if !pause(ctx, min(time.Second<<min(restarts, 4), 10*time.Second)) {
 			return
 		}
@@ -298,8 +300,8 @@ func terminated(code int, started meta.Time) core.ContainerState {
 		ExitCode: int32(code), Reason: reason, StartedAt: started, FinishedAt: meta.Now()}}
 }
 
-// report writes how the pod is.
-func (n *node) report(pod *core.Pod, phase core.PodPhase, state core.ContainerState, restarts int32) {
+// report writes how the pod is; `last` is how its container ended before it was begun again.
+func (n *node) report(pod *core.Pod, phase core.PodPhase, state, last core.ContainerState, restarts int32) {
 	now := meta.Now()
 	if pod.Status.StartTime == nil {
 		pod.Status.StartTime = &now
@@ -312,17 +314,18 @@ func (n *node) report(pod *core.Pod, phase core.PodPhase, state core.ContainerSt
 		return core.PodCondition{Type: kind, Status: status, LastTransitionTime: now}
 	}
 	container := pod.Spec.Containers[0]
+	// Strategic: conditions that others have set, such as why the pod was evicted, stay.
 	patch, err := json.Marshal(map[string]any{"status": core.PodStatus{
 		Phase: phase, StartTime: pod.Status.StartTime,
 		PodIP: pod.Status.PodIP, PodIPs: []core.PodIP{{IP: pod.Status.PodIP}}, HostIP: "127.0.0.1",
 		Conditions: []core.PodCondition{condition(core.PodReady, ready), condition(core.ContainersReady, ready),
 			condition(core.PodInitialized, core.ConditionTrue), condition(core.PodScheduled, core.ConditionTrue)},
 		ContainerStatuses: []core.ContainerStatus{{Name: container.Name, Image: container.Image, State: state,
-			RestartCount: restarts, Ready: isReady}},
+			LastTerminationState: last, RestartCount: restarts, Ready: isReady}},
 	}})
 	if err == nil {
 		_, err = n.client.CoreV1().Pods(pod.Namespace).Patch(
-			context.Background(), pod.Name, types.MergePatchType, patch, meta.PatchOptions{}, "status")
+			context.Background(), pod.Name, types.StrategicMergePatchType, patch, meta.PatchOptions{}, "status")
 	}
 	if err != nil && !errors.IsNotFound(err) {
 		fmt.Fprintln(os.Stderr, "status of", pod.Name, err)

@@ -28,6 +28,9 @@ from slimjobs.core.orchestrators.ports import OutputMissing, OutputUnavailable
 IDLE_SECONDS: Final = 30.0
 """How long the end of an output that is not followed may take to come."""
 
+PATIENCE_SECONDS: Final = 5.0
+"""How long it is asked where an output is: whoever wants it waits."""
+
 _NEVER_THERE: Final = frozenset({400, 404})
 """The API server knows that there is no such output: the container has not begun, or the pod is gone."""
 
@@ -95,13 +98,16 @@ class _Source:
 
     async def _place(self) -> Place:
         name, uid, attempt, _, _ = self._wanted
-        answer = await self._api.get(jobs_path(self._namespace, name))
+        answer = await self._ask(jobs_path(self._namespace, name))
         job = None if answer.status == 404 else _read(answer, JobObject)
         if job is None or job.metadata.uid != uid:
             raise OutputMissing(f"{name} is gone, and its output with it")
         query = urlencode({"labelSelector": f"{OWNER_UID}={uid}"})
-        pods = _read(await self._api.get(f"{pods_path(self._namespace)}?{query}"), PodList).items
+        pods = _read(await self._ask(f"{pods_path(self._namespace)}?{query}"), PodList).items
         return place_of(name, pods, max(0, pods_ever(job) - len(pods)), attempt)
+
+    async def _ask(self, path: str) -> Answer:
+        return await self._api.get(path, timeout_seconds=PATIENCE_SECONDS)
 
 
 def log_path(namespace: str, place: Place, wanted: Wanted) -> str:

@@ -13,6 +13,7 @@ from slimjobs.eventlog.events.record import Event, Record, encode_record
 from slimjobs.eventlog.events.runs import (
     AttemptEnded,
     AttemptStarted,
+    ImageGivenUp,
     ImageNotPulled,
     RunAdmitted,
     RunBound,
@@ -36,6 +37,7 @@ EVENTS: dict[type[Event], Callable[[RunId], Event]] = {
     AttemptStarted: lambda run: AttemptStarted(run, 1, 1),
     AttemptEnded: lambda run: AttemptEnded(run, 1, 2, 0, ""),
     ImageNotPulled: lambda run: ImageNotPulled(run, "detail"),
+    ImageGivenUp: ImageGivenUp,
     RunSucceeded: RunSucceeded,
     RunFailed: lambda run: RunFailed(run, "Reason"),
     RunDeleted: RunDeleted,

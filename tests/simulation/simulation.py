@@ -57,8 +57,11 @@ class Simulation(Chaos):
 
     def _draw_definitions(self, chance: Random) -> dict[str, Definition]:
         depends_on = chance.choice([(), DEPENDENCIES[:1]])
+        patience = chance.choice([300, 5])
         return {
-            "fib": definition(cap=chance.choice([1, 2, 4])),
+            "fib": msgspec.structs.replace(
+                definition(cap=chance.choice([1, 2, 4])), image_pull_deadline_seconds=patience
+            ),
             "web": msgspec.structs.replace(definition(cap=1), depends_on=depends_on),
         }
 

@@ -14,6 +14,7 @@ import msgspec
 from slimjobs.eventlog.events.cluster import ClusterFounded
 from slimjobs.eventlog.events.record import Record
 from slimjobs.eventlog.events.runs import (
+    ImageGivenUp,
     RunAdmitted,
     RunBound,
     RunDeleted,
@@ -31,6 +32,7 @@ class Wanted(enum.StrEnum):
 
     EXISTS = "Exists"
     RELEASED = "Released"
+    GIVEN_UP = "GivenUp"
     EXPIRES = "Expires"
     GONE = "Gone"
 
@@ -44,7 +46,7 @@ class DesiredRun(msgspec.Struct, frozen=True):
 
 # Most records only queue a run; what would be matched in vain is sorted out first, which takes a tenth of the time.
 _SAYS_WHAT_IS_WANTED: Final = frozenset(
-    {RunAdmitted, RunBound, RunSucceeded, RunFailed, RunDeleted, RunGone, RunsExpired, ClusterFounded}
+    {RunAdmitted, RunBound, ImageGivenUp, RunSucceeded, RunFailed, RunDeleted, RunGone, RunsExpired, ClusterFounded}
 )
 
 
@@ -67,6 +69,8 @@ class Desired:
                     self.runs[run] = DesiredRun(Wanted.EXISTS)
                 case RunBound(run, uid):
                     self.runs[run] = DesiredRun(Wanted.RELEASED, uid)
+                case ImageGivenUp(run):
+                    self._bound_or_drop(run, Wanted.GIVEN_UP)
                 case RunSucceeded(run) | RunFailed(run):
                     self._bound_or_drop(run, Wanted.EXPIRES)
                 case RunDeleted(run):
@@ -97,7 +101,8 @@ def desired_of(state: State) -> Desired:
     """What a state wants in which every record is committed: the same as folding its log."""
     desired = Desired()
     for run in state.active.values():
-        desired.runs[run.run] = DesiredRun(Wanted.RELEASED if run.uid else Wanted.EXISTS, run.uid)
+        bound = Wanted.GIVEN_UP if run.given_up else Wanted.RELEASED
+        desired.runs[run.run] = DesiredRun(bound if run.uid else Wanted.EXISTS, run.uid)
     for run_id in state.finished:
         run_ended = state.left_queue(run_id)
         if run_ended is not None and run_ended.uid:

@@ -30,6 +30,7 @@ from slimjobs.eventlog.events.record import Event, Record, extend_chain
 from slimjobs.eventlog.events.runs import (
     AttemptEnded,
     AttemptStarted,
+    ImageGivenUp,
     ImageNotPulled,
     KeyUsed,
     RunAdmitted,
@@ -304,6 +305,8 @@ def enter_active(state: State, run: Run) -> None:
     state.jobs.setdefault(run.job, JobIndex()).admitted[run.admission] = run.run
     state.queue_of(run.definition).holders[run.run] = None
     count_names(state.needed, state.depends_on(run.definition, run.overrides), 1)
+    if run.without_image_since >= 0 and not run.given_up:
+        state.without_image[run.run] = run.without_image_since
 
 
 # While it holds its slot --------------------------------------------------------------------------------------------
@@ -331,6 +334,8 @@ def _bound(state: State, event: RunBound) -> None:
 def _attempt_started(state: State, event: AttemptStarted) -> None:
     run = _active(state, event)
     run.attempt, run.attempt_ended = event.attempt, False
+    run.without_image_since = -1
+    state.without_image.pop(event.run, None)
     run.status, run.reason = RunStatus.RUNNING, ""
 
 
@@ -343,6 +348,15 @@ def _attempt_ended(state: State, event: AttemptEnded) -> None:
 def _image_not_pulled(state: State, event: ImageNotPulled) -> None:
     run = _active(state, event)
     run.status, run.reason, run.detail = RunStatus.IMAGE_PULL_BACK_OFF, "ImagePullBackOff", event.detail
+    if run.without_image_since < 0:
+        run.without_image_since = state.at
+    if not run.given_up:
+        state.without_image[event.run] = run.without_image_since
+
+
+def _image_given_up(state: State, event: ImageGivenUp) -> None:
+    _active(state, event).given_up = True
+    state.without_image.pop(event.run, None)
 
 
 def _succeeded(state: State, event: RunSucceeded) -> None:
@@ -358,6 +372,7 @@ def _end(state: State, run: Run, status: RunStatus, reason: str, detail: str) ->
     del state.active[run.run]
     del state.queue_of(run.definition).holders[run.run]
     count_names(state.needed, state.depends_on(run.definition, run.overrides), -1)
+    state.without_image.pop(run.run, None)
     state.schedules.finished(run.run)
     enter_finished(state, run)
 
@@ -395,6 +410,7 @@ def _deleted(state: State, event: RunDeleted) -> None:
         enter_deleted(state, DeletedRun(run.run, run.job, queue.name, run.uid, held_slot))
     elif held_slot:
         del queue.holders[run.run]
+    state.without_image.pop(run.run, None)
     if state.active.pop(run.run, None) is not None:
         count_names(state.needed, state.depends_on(run.definition, run.overrides), -1)
     _leave_lists(state, run, deleted=True)
@@ -473,6 +489,7 @@ _FOLDS: Final[Mapping[type, Callable[[State, Any], None]]] = {
     AttemptStarted: _attempt_started,
     AttemptEnded: _attempt_ended,
     ImageNotPulled: _image_not_pulled,
+    ImageGivenUp: _image_given_up,
     RunSucceeded: _succeeded,
     RunFailed: _failed,
     RunDeleted: _deleted,

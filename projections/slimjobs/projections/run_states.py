@@ -10,6 +10,7 @@ from slimjobs.eventlog.events.record import Event
 from slimjobs.eventlog.events.runs import (
     AttemptEnded,
     AttemptStarted,
+    ImageGivenUp,
     ImageNotPulled,
     RunAdmitted,
     RunBound,
@@ -36,7 +37,7 @@ RUN_STATES: Final[Mapping[RunState, frozenset[type[Event]]]] = {
     RunState.QUEUED: frozenset({RunAdmitted, RunDeleted}),
     RunState.ADMITTED: frozenset({RunBound, RunFailed, RunDeleted}),
     RunState.BOUND: frozenset(
-        {AttemptStarted, AttemptEnded, ImageNotPulled, RunSucceeded, RunFailed, RunDeleted},
+        {AttemptStarted, AttemptEnded, ImageNotPulled, ImageGivenUp, RunSucceeded, RunFailed, RunDeleted},
     ),
     RunState.ENDED: frozenset({RunDeleted, RunsExpired}),
     RunState.DELETED: frozenset({RunGone}),

@@ -102,6 +102,8 @@ class Run(msgspec.Struct, array_like=True):
     reason: str = ""
     detail: str = ""
     history: list[HistoryEvent] = []
+    without_image_since: int = -1
+    given_up: bool = False
 
 
 encode_run = msgspec.msgpack.Encoder().encode
@@ -187,6 +189,7 @@ class State:
     `level` is the highest event level that may be written; `members` says which node a name belongs to,
     `former_members` which nodes had one and have lost it; `refused` what is wrong with CronJobs. By what they depend
     on, `needed` counts the lanes in which somebody waits and the runs under way, `named` the definitions in force.
+    `without_image` has the runs that wait for their image and are not given up, and since when.
     """
 
     def __init__(self) -> None:
@@ -212,6 +215,7 @@ class State:
         self.queued_override_bytes = 0
         self.active: dict[RunId, Run] = {}
         self.finished: dict[RunId, bytes] = {}
+        self.without_image: dict[RunId, int] = {}
         self.deleted: dict[RunId, DeletedRun] = {}
         self.departures: dict[RunId, bytes] = {}
         self.keys: dict[bytes, Key] = {}

@@ -18,6 +18,7 @@ class Invariant(enum.Enum):
     REST = "8: after the last fault everything comes to an end"
     STRANGERS = "9: objects of other clusters are left alone"
     SLEEP = "only services that say so are scaled, woken from zero alone, and never put to sleep while a run needs them"
+    GIVEN_UP = "only what waits for its image is given up"
     BOUNDS = "nothing grows without bound"
 
 

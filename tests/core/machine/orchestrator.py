@@ -19,6 +19,7 @@ from slimjobs.core.orchestrators.ports import (
     Delete,
     Effect,
     Expire,
+    GiveUp,
     Job,
     Listed,
     Missing,
@@ -84,6 +85,8 @@ class SimulatedOrchestrator:
                 self._release(job)
             case Expire():
                 self._expiring.add(job.name)
+            case GiveUp():
+                self._give_up(job)
             case Delete():
                 self._change(msgspec.structs.replace(job, ending=True))
         return Accepted()
@@ -109,6 +112,11 @@ class SimulatedOrchestrator:
         uids.add(job.uid)
         assert len(uids) == 1, "two objects of one run were released"
         self._change(msgspec.structs.replace(job, phase=Phase.PENDING))
+
+    def _give_up(self, job: ObservedJob) -> None:
+        self.checked.look(Invariant.GIVEN_UP)
+        if job.phase not in {Phase.SUSPENDED, *FINAL}:
+            self._change(msgspec.structs.replace(job, phase=Phase.FAILED, reason="DeadlineExceeded"))
 
     # What happens by itself -----------------------------------------------------------------------------------------
 

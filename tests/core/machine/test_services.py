@@ -6,13 +6,17 @@ import msgspec
 import pytest
 
 from slimjobs.core.decide.commands import Configure, Declared
-from slimjobs.core.machine.inputs import ScalingEnded, Sighted
+from slimjobs.core.machine.inputs import Observed, ScalingEnded, Sighted
 from slimjobs.core.machine.queries import ShowRun, ShowStatus
 from slimjobs.core.orchestrators.ports import (
     Accepted,
+    Changed,
     DefinitionsFound,
     FoundDefinition,
+    ObservedAttempt,
+    ObservedJob,
     ObservedService,
+    Phase,
     Scale,
     Scaling,
     ServiceChanged,
@@ -20,6 +24,7 @@ from slimjobs.core.orchestrators.ports import (
     Unseen,
 )
 from slimjobs.eventlog.events.definitions import Overrides, Source
+from slimjobs.eventlog.events.runs import job_object_name
 from slimjobs.projections.views import RunDetail, RunStatus, Status, Why, WhyKind
 from tests.core.machine.test_machine import SECOND, run_of, status_of, trigger
 from tests.core.machine.world import World, definition
@@ -195,3 +200,80 @@ def test_what_cannot_be_seen_is_told_until_it_can(world: World) -> None:
     shown = world.told(ShowStatus(internal=True))
     assert isinstance(shown, Status)
     assert shown.problems == ()
+
+
+# Images that are not to be had ----------------------------------------------------------------------------------------
+
+
+def without_image(world: World, run: int) -> ObservedJob:
+    """The run's object waits for its image."""
+    world.told(trigger(run))
+    while status_of(world, run) is not RunStatus.PENDING or not world.machine.state.active[run_of(run)].uid:
+        world.possible()[0]()
+    while world.orchestrator.objects[NAME].phase is not Phase.PENDING:
+        next(thing for thing in world.possible() if thing != world.wake)()
+    waiting = msgspec.structs.replace(
+        world.orchestrator.objects[NAME], phase=Phase.WAITING_FOR_IMAGE, detail="no such image"
+    )
+    world.orchestrator.objects[NAME] = waiting
+    world.turn(Observed(world.watch_number, Changed(waiting)))
+    world.settle_node()
+    return waiting
+
+
+NAME = job_object_name("fib", run_of(1))
+IMAGE_DEADLINE_SECONDS = 300
+
+
+def pass_seconds(world: World, seconds: int) -> None:
+    """Let time pass, and the node and the requests it makes go on; objects stand still."""
+    for _ in range(seconds):
+        world.pass_time(SECOND)
+        world.settle_node()
+        for sent in list(world.in_flight):
+            world.arrive(sent)
+            world.reply(sent)
+
+
+def test_a_run_whose_image_cannot_be_pulled_holds_its_slot_and_fails_after_its_deadline(world: World) -> None:
+    without_image(world, 1)
+    pass_seconds(world, IMAGE_DEADLINE_SECONDS - 2)
+    assert status_of(world, 1) is RunStatus.IMAGE_PULL_BACK_OFF
+    assert not world.machine.state.active[run_of(1)].given_up
+    pass_seconds(world, 3)
+    assert world.machine.state.active[run_of(1)].given_up, "it holds its slot until its object has ended"
+    world.settle()
+    shown = world.told(ShowRun("fib", run_of(1), True))
+    assert isinstance(shown, RunDetail)
+    assert (shown.row.status, shown.row.reason) == (RunStatus.FAILED, "ImagePullBackOff")
+
+
+def test_an_image_that_comes_in_time_saves_the_run(world: World) -> None:
+    waiting = without_image(world, 1)
+    pass_seconds(world, IMAGE_DEADLINE_SECONDS - 2)
+    running = msgspec.structs.replace(waiting, phase=Phase.RUNNING, attempts=(ObservedAttempt(1, 1),), detail="")
+    world.orchestrator.objects[NAME] = running
+    world.turn(Observed(world.watch_number, Changed(running)))
+    pass_seconds(world, IMAGE_DEADLINE_SECONDS)
+    assert status_of(world, 1) is RunStatus.RUNNING
+    world.settle()
+    assert status_of(world, 1) is RunStatus.SUCCEEDED
+
+
+def test_a_restart_does_not_give_it_more_time(world: World) -> None:
+    without_image(world, 1)
+    pass_seconds(world, IMAGE_DEADLINE_SECONDS // 2)
+    world.crash()
+    world.settle_node()
+    pass_seconds(world, IMAGE_DEADLINE_SECONDS // 2 + 2)
+    assert world.machine.state.active[run_of(1)].given_up
+
+
+def test_one_that_succeeds_although_it_was_given_up_has_succeeded(world: World) -> None:
+    waiting = without_image(world, 1)
+    pass_seconds(world, IMAGE_DEADLINE_SECONDS + 1)
+    done = msgspec.structs.replace(waiting, phase=Phase.SUCCEEDED, attempts=(ObservedAttempt(1, 1, 2, 0),))
+    world.orchestrator.objects[NAME] = done
+    world.turn(Observed(world.watch_number, Changed(done)))
+    world.settle()
+    assert status_of(world, 1) is RunStatus.SUCCEEDED

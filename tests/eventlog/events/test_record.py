@@ -43,6 +43,7 @@ from slimjobs.eventlog.events.record import (
 from slimjobs.eventlog.events.runs import (
     AttemptEnded,
     AttemptStarted,
+    ImageGivenUp,
     ImageNotPulled,
     KeyUsed,
     RunAdmitted,
@@ -127,6 +128,7 @@ EVENTS: tuple[Event, ...] = (
     AttemptEnded(RUN, 1, AT, 137, "OOMKilled"),
     AttemptEnded(RUN, 1, AT, None, "NodeLost"),
     ImageNotPulled(RUN, "no such image"),
+    ImageGivenUp(RUN),
     RunSucceeded(RUN),
     RunFailed(RUN, "JobVanished"),
     RunFailed(RUN, "CreateRejected", "no such thing"),

@@ -74,6 +74,8 @@ def _end_is_news(run: Run, attempt: ObservedAttempt) -> bool:
 def _end(run: Run, job: ObservedJob, gone: bool) -> tuple[Event, ...]:
     if job.phase is Phase.SUCCEEDED:
         return (RunSucceeded(run.run),)
+    if job.phase is Phase.FAILED and run.given_up:
+        return (RunFailed(run.run, "ImagePullBackOff", run.detail),)
     if job.phase is Phase.FAILED:
         return (RunFailed(run.run, job.reason or "Failed", job.detail),)
     return (_vanished(run.run),) if gone else ()

@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 
 from slimjobs.core.decide.admission import admit_everywhere, expire_surplus
 from slimjobs.core.decide.expiring import expire_due, next_expiry
+from slimjobs.core.decide.giving_up import give_up_due, next_giving_up
 from slimjobs.core.machine.callers import Callers
 from slimjobs.core.machine.checkpoints import Checkpoints
 from slimjobs.core.machine.discovery import Discovery
@@ -157,6 +158,7 @@ class Leading:
         self._supervising.look(self.services.observed, now)
         if looks_around:
             self._append(expire_due(self._journal.state, now.wall_ms), "time", now)
+            self._append(give_up_due(self._journal.state, now.wall_ms), "time", now)
             if self._is_whole:
                 self._scheduling.fire(self.services.observed, now)
             self.services.scale(now)
@@ -242,7 +244,9 @@ class Leading:
             return now.monotonic_ns
         wakes = (self._supervising.next_retry_ns(), self.services.next_wake_ns())
         retry_ns = min((wake for wake in wakes if wake is not None), default=None)
-        due = [each for each in (next_expiry(self._journal.state), self._scheduling.next_due_ms) if each is not None]
+        state = self._journal.state
+        times = (next_expiry(state), next_giving_up(state), self._scheduling.next_due_ms)
+        due = [each for each in times if each is not None]
         if not due:
             return retry_ns
         until_ns = max(min(due) - now.wall_ms, 0) * 1_000_000

@@ -5,6 +5,7 @@
                 there, or ending                none: it is bound when seen, waited for while it ends
     Released    suspended or not seen yet       Release (the bound uid only)
                 runs, or was released           none
+    GivenUp     there, not yet accepted         GiveUp
     Expires     there, TTL not yet accepted     Expire
     Gone        there, deletion not accepted    Delete
     any, bound  another one under the name      Delete it: only the bound one is ever released
@@ -31,6 +32,7 @@ class Step(enum.Enum):
     NOTHING = enum.auto()
     CREATE = enum.auto()
     RELEASE = enum.auto()
+    GIVE_UP = enum.auto()
     EXPIRE = enum.auto()
     DELETE = enum.auto()
     CHECK_ORPHAN = enum.auto()
@@ -38,6 +40,7 @@ class Step(enum.Enum):
 
 _STEPS: Final[Mapping[Wanted, Step]] = {
     Wanted.RELEASED: Step.RELEASE,
+    Wanted.GIVEN_UP: Step.GIVE_UP,
     Wanted.EXPIRES: Step.EXPIRE,
     Wanted.GONE: Step.DELETE,
 }

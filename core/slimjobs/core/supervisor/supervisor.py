@@ -22,6 +22,7 @@ from slimjobs.core.orchestrators.ports import (
     Delete,
     Effect,
     Expire,
+    GiveUp,
     Job,
     Missing,
     Observation,
@@ -40,7 +41,13 @@ from slimjobs.projections.desired import Desired, DesiredRun, Wanted
 EFFECTS_AT_ONCE = 32
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 1, 30
 
-_STEPS: Final = {Create: Step.CREATE, Release: Step.RELEASE, Expire: Step.EXPIRE, Delete: Step.DELETE}
+_STEPS: Final = {
+    Create: Step.CREATE,
+    Release: Step.RELEASE,
+    GiveUp: Step.GIVE_UP,
+    Expire: Step.EXPIRE,
+    Delete: Step.DELETE,
+}
 
 
 class Progress(msgspec.Struct):
@@ -273,6 +280,8 @@ def _effect(run: RunId, step: Step, desired: DesiredRun | None, seen: Seen, wish
     match step:
         case Step.RELEASE:
             return Release(run, name, uid)
+        case Step.GIVE_UP:
+            return GiveUp(run, name, uid)
         case Step.EXPIRE:
             ttl = wishes.ttl_seconds(run)
             return None if ttl is None else Expire(run, name, uid, ttl)

@@ -26,6 +26,7 @@ from slimjobs.eventlog.events.cluster import (
 from slimjobs.eventlog.events.runs import (
     AttemptEnded,
     AttemptStarted,
+    ImageGivenUp,
     ImageNotPulled,
     KeyUsed,
     RunAdmitted,
@@ -65,6 +66,7 @@ Event = (
     | AttemptStarted
     | AttemptEnded
     | ImageNotPulled
+    | ImageGivenUp
     | RunSucceeded
     | RunFailed
     | RunDeleted

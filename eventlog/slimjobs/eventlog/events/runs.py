@@ -88,6 +88,12 @@ class ImageNotPulled(msgspec.Struct, frozen=True, array_like=True, tag=25, gc=Fa
     detail: str
 
 
+class ImageGivenUp(msgspec.Struct, frozen=True, array_like=True, tag=32, gc=False):
+    """The run has waited for its image for as long as its definition allows: its object is to end as failed."""
+
+    run: RunId
+
+
 class RunSucceeded(msgspec.Struct, frozen=True, array_like=True, tag=26, gc=False):
     """The run ended well and gave its slot back."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from slimjobs.core.orchestrators.kubernetes.attempts import PodCounts
 from slimjobs.core.orchestrators.kubernetes.objects import JobObject
 from slimjobs.core.orchestrators.kubernetes.phases import SeenJob, SeenPod, observed, removed, seen_job
 from slimjobs.core.orchestrators.ports import ObservedAttempt, ObservedJob, Phase
@@ -265,19 +266,43 @@ def test_only_the_latest_attempts_are_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seen", "ever"),
+    ("seen", "counts"),
     [
-        (job(), 0),
-        (job(active=1), 1),
-        (job(failed=2, active=1), 3),
-        (job(failed=2, terminating=1), 3),
-        (job(failed=1, uncountedTerminatedPods={"failed": ["pod-2"]}), 2),
-        (job(succeeded=1, failed=1), 2),
-        (job(uncountedTerminatedPods={"succeeded": ["pod-1"]}), 1),
+        (job(), PodCounts(0, 0)),
+        (job(active=1), PodCounts(1, 0)),
+        (job(failed=2, active=1), PodCounts(3, 2)),
+        (job(failed=2, terminating=1), PodCounts(3, 2)),
+        (job(failed=1, uncountedTerminatedPods={"failed": ["pod-2"]}), PodCounts(2, 2)),
+        (job(succeeded=1, failed=1), PodCounts(2, 2)),
+        (job(uncountedTerminatedPods={"succeeded": ["pod-1"]}), PodCounts(1, 1)),
         # A Job that is about to fail counts the pods that it ends as failed before they have ended.
-        (job(RETRIES, terminating=1, uncountedTerminatedPods={"failed": ["pod-1"]}), 1),
-        (job(RETRIES, failed=1, terminating=1), 1),
+        (job(RETRIES, terminating=1, uncountedTerminatedPods={"failed": ["pod-1"]}), PodCounts(1, 1)),
+        (job(RETRIES, failed=1, terminating=1), PodCounts(1, 1)),
     ],
 )
-def test_a_job_knows_how_many_pods_it_has_had(seen: SeenJob, ever: int) -> None:
-    assert seen.pods_ever == ever
+def test_a_job_counts_its_pods(seen: SeenJob, counts: PodCounts) -> None:
+    assert seen.pods == counts
+
+
+@pytest.mark.parametrize(
+    ("counts", "seen", "over", "lost"),
+    [
+        (PodCounts(0, 0), 0, 0, 0),
+        (PodCounts(1, 0), 1, 0, 0),
+        (PodCounts(2, 1), 2, 1, 0),
+        # The first of two is gone.
+        (PodCounts(2, 1), 1, 0, 1),
+        (PodCounts(3, 3), 1, 1, 2),
+        (PodCounts(2, 2), 0, 0, 2),
+        # The Job was looked at later: it knows of a pod that was not seen yet, or of an end.
+        (PodCounts(1, 0), 0, 0, 0),
+        (PodCounts(2, 1), 1, 1, 0),
+        (PodCounts(1, 1), 1, 0, 0),
+        # The Job was looked at earlier: it knows less.
+        (PodCounts(0, 0), 1, 0, 0),
+        (PodCounts(1, 0), 1, 1, 0),
+        (PodCounts(1, 1), 2, 1, 0),
+    ],
+)
+def test_only_pods_that_are_surely_gone_are_lost(counts: PodCounts, seen: int, over: int, lost: int) -> None:
+    assert counts.lost(seen, over) == lost

@@ -222,8 +222,11 @@ def test_pods_that_were_lost_before_anybody_looked_have_their_numbers() -> None:
     assert changed(view.pod_is(third))[2][-1] == ObservedAttempt(4, ms(60))
 
 
-def test_a_failure_that_is_not_counted_yet_shifts_no_number() -> None:
+def test_what_only_one_of_the_lists_knows_of_shifts_no_number() -> None:
     assert relist(View(), [job(active=1)], [FAILED])[UID][2] == (FIRST_FAILED,)
     uncounted = {"failed": ["pod-1"]}
     assert relist(View(), [job(uncountedTerminatedPods=uncounted)], [FAILED])[UID][2] == (FIRST_FAILED,)
     assert relist(View(), [job(failed=1)], [RUNS])[UID][2] == (FIRST_RUNS,)
+    view = View()
+    assert relist(view, [job(active=1)])[UID][2] == ()
+    assert changed(view.pod_is(RUNS))[2] == (FIRST_RUNS,)

@@ -55,14 +55,28 @@ def numbered(pods: Iterable[PodAttempts], lost: int) -> tuple[ObservedAttempt, .
     return tuple(attempts[-KEPT_ATTEMPTS:])
 
 
-def pods_ever(job: JobObject) -> int:
-    """How many pods a Job has had by its own account, those included that are gone."""
+class PodCounts(msgspec.Struct, frozen=True, gc=False):
+    """How many pods a Job has had by its own account, and how many of them have ended; those included that are gone."""
+
+    ever: int
+    ended: int
+
+    def lost(self, seen: int, over: int) -> int:
+        """How many of them are gone, where so many are seen, of which so many are over.
+
+        Both were looked at at different moments: a pod that only one of them knows of yet is not lost.
+        """
+        return max(0, min(self.ever - seen, self.ended - over))
+
+
+def pod_counts(job: JobObject) -> PodCounts:
+    """The pods of a Job, counted."""
     status = job.status
     uncounted = status.uncounted_terminated_pods
     ended = status.succeeded + status.failed + len(uncounted.succeeded) + len(uncounted.failed)
     # A Job that is about to fail ends its pods, and counts them as failed before they have ended.
     is_failing = any(condition.type == "FailureTarget" for condition in status.conditions)
-    return ended + status.active + (0 if is_failing else status.terminating)
+    return PodCounts(ended + status.active + (0 if is_failing else status.terminating), ended)
 
 
 def attempts_of(pod: PodObject) -> PodAttempts:

@@ -13,7 +13,7 @@ import msgspec
 import trio
 
 from slimjobs.core.orchestrators.kubernetes.api import Answer, Api, NoAnswer, Refused, refusal
-from slimjobs.core.orchestrators.kubernetes.attempts import attempts_of, own_container, pods_ever
+from slimjobs.core.orchestrators.kubernetes.attempts import OVER, attempts_of, own_container, pod_counts
 from slimjobs.core.orchestrators.kubernetes.objects import (
     OWNER_UID,
     JobObject,
@@ -104,7 +104,7 @@ class _Source:
             raise OutputMissing(f"{name} is gone, and its output with it")
         query = urlencode({"labelSelector": f"{OWNER_UID}={uid}"})
         pods = _read(await self._ask(f"{pods_path(self._namespace)}?{query}"), PodList).items
-        return place_of(name, pods, max(0, pods_ever(job) - len(pods)), attempt)
+        return place_of(name, pods, _lost(job, pods), attempt)
 
     async def _ask(self, path: str) -> Answer:
         return await self._api.get(path, timeout_seconds=PATIENCE_SECONDS)
@@ -142,6 +142,10 @@ def place_of(name: str, pods: Sequence[PodObject], lost: int, attempt: int | Non
             f"the output of attempt {number} of {name} is not there (any more, or yet): there is {there}"
         )
     return places[number]
+
+
+def _lost(job: JobObject, pods: Sequence[PodObject]) -> int:
+    return pod_counts(job).lost(len(pods), sum(pod.status.phase in OVER for pod in pods))
 
 
 def _read(answer: Answer, kind: type[T]) -> T:

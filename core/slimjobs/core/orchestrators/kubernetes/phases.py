@@ -19,11 +19,12 @@ import msgspec
 from slimjobs.core.orchestrators.kubernetes.attempts import (
     OVER,
     PodAttempts,
+    PodCounts,
     attempts_of,
     cut_short,
     numbered,
     own_container,
-    pods_ever,
+    pod_counts,
 )
 from slimjobs.core.orchestrators.kubernetes.objects import Condition, JobObject, PodObject
 from slimjobs.core.orchestrators.ports import ObservedJob, Phase
@@ -65,13 +66,13 @@ class Owner(msgspec.Struct, frozen=True, gc=False):
 
 
 class SeenJob(msgspec.Struct, frozen=True):
-    """What of a Job matters. `end` is what its conditions say, `pods_ever` how many it has had."""
+    """What of a Job matters. `end` is what its conditions say."""
 
     owner: Owner
     ending: bool
     suspended: bool
     end: Verdict | None
-    pods_ever: int
+    pods: PodCounts
 
 
 class SeenPod(msgspec.Struct, frozen=True):
@@ -93,9 +94,9 @@ def seen_job(job: JobObject) -> SeenJob | None:
     owner = _owner(meta.name, meta.uid, meta.labels.cluster, meta.labels.run)
     if owner is None:
         return None
-    ever = pods_ever(job)
-    suspended = job.spec.suspend and job.status.start_time is None and ever == 0
-    return SeenJob(owner, meta.deletion_timestamp is not None, suspended, _end(job.status.conditions), ever)
+    pods = pod_counts(job)
+    suspended = job.spec.suspend and job.status.start_time is None and pods.ever == 0
+    return SeenJob(owner, meta.deletion_timestamp is not None, suspended, _end(job.status.conditions), pods)
 
 
 def seen_pod(pod: PodObject) -> SeenPod | None:

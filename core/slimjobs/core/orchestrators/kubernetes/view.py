@@ -34,7 +34,13 @@ class _Live(msgspec.Struct):
 
     @property
     def knows_all_pods(self) -> bool:
-        return self.job is not None and len(self.pods) + (self.lost or 0) >= self.job.pods_ever
+        return self.job is not None and len(self.pods) + (self.lost or 0) >= self.job.pods.ever
+
+    @property
+    def lost_before(self) -> int:
+        """How many pods there were that nobody saw."""
+        over = sum(pod.over for pod in self.pods.values())
+        return 0 if self.job is None else self.job.pods.lost(len(self.pods), over)
 
     def gone(self) -> None:
         """The Job is there no more."""
@@ -92,7 +98,7 @@ class View:
                 del self._live[uid]
                 continue
             if live.lost is None:
-                live.lost = 0 if live.job is None else max(0, live.job.pods_ever - len(live.pods))
+                live.lost = live.lost_before
             self._tell(uid, live)
         told = (live.told for live in self._live.values())
         return Listed((*self._ended.values(), *(job for job in told if job is not None)))

@@ -12,6 +12,7 @@ from collections.abc import Collection, Sequence
 from slimjobs.core.decide.admission import admit_everywhere, expire_surplus
 from slimjobs.core.decide.expiring import expire_due, next_expiry
 from slimjobs.core.decide.giving_up import give_up_due, next_giving_up
+from slimjobs.core.machine.blindness import Blindness
 from slimjobs.core.machine.callers import Callers
 from slimjobs.core.machine.checkpoints import Checkpoints
 from slimjobs.core.machine.discovery import Discovery
@@ -76,6 +77,7 @@ class Leading:
         self._unsettled = False
         self._watching = False
         self._may_stamp = self._is_whole = False
+        self._blindness = Blindness()
         self.is_leaving = False
         self.watch = 0
 
@@ -113,6 +115,7 @@ class Leading:
         self._members.begin_to_lead()
         self._supervising.begin_to_lead()
         self._scheduling.begin_to_lead(now)
+        self._blindness.begin_to_lead(now)
 
     def end(self) -> None:
         """This node leads no more."""
@@ -163,6 +166,7 @@ class Leading:
                 self._scheduling.fire(self.services.observed, now)
             self.services.scale(now)
             self._callers.troubles = self._troubles()
+            self._let_another_see(now)
             self._tend_members(now)
         self._checkpoints.write_if_due(now)
         self._callers.look_after(touched, self.services.observed, now)
@@ -230,6 +234,15 @@ class Leading:
         successor, self._members.successor = self._members.successor, NOBODY
         if successor != NOBODY:
             self._raft.transfer(successor)
+
+    def _let_another_see(self, now: Now) -> None:
+        if not self._blindness.is_over(self._supervising.sees, now):
+            return
+        self._members.successor = self._members.best_successor()
+        if self._members.successor != NOBODY:
+            to = self._members.name_of(self._members.successor)
+            said = "what runs the jobs cannot be seen from here; another leads"
+            self._outbox.outputs.append(Tell(said, {"to": to}, warning=True))
 
     def _troubles(self) -> tuple[str, ...]:
         """What this leader cannot see of the world."""

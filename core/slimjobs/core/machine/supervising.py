@@ -48,6 +48,12 @@ class Supervising:
             elif step is not Step.NOTHING:
                 self._start(run, step)
 
+    @property
+    def sees(self) -> bool:
+        """Whether what there is of objects is seen now."""
+        mirror = self._supervisor.mirror
+        return mirror.listed and not mirror.trouble
+
     def begin_to_lead(self) -> None:
         """Nothing was seen of the world in this reign yet."""
         self._supervisor.begin_to_lead()

@@ -160,6 +160,21 @@ def test_an_image_that_is_not_to_be_had_is_told(plane: ControlPlane, namespace: 
         running.until_status("absent", run, "ImagePullBackOff")
 
 
+def test_after_its_deadline_it_fails_with_that_reason_and_gives_its_slot_back(
+    plane: ControlPlane, namespace: Namespace, tmp_path: Path
+) -> None:
+    absent = {**BATCH, "Image": "nobody/has:this", "ImagesWhitelist": [], "ImagePullDeadlineSeconds": 2}
+    definitions = {"absent": {**absent, "NumberParallelJob": 1}}
+    with serving(plane, namespace, tmp_path / "data", definitions) as running:
+        runs = [running.trigger("absent") for _ in range(2)]
+        for run in runs:
+            running.until_status("absent", run, "Failed")
+            row = running.row("absent", run)
+            assert (row["Reason"], row["Attempts"]) == ("ImagePullBackOff", 0)
+        pods = namespace.api.get(namespace.path("", "pods")).body["items"]
+        assert pods == [], "none of them waits for its image any more"
+
+
 def test_an_unreadable_kubeconfig_stops_the_start_with_a_line_that_says_so(tmp_path: Path) -> None:
     ended = slimjobs(
         "serve",

@@ -1,7 +1,7 @@
 """Three nodes as `slimjobs serve` runs them, each a process with a directory of its own, fsync and defaults included.
 
-Their runner never comes: the first run has the only slot for ever, so that every other one stays in the queue. Only the
-limits are raised that so many queued runs would meet.
+The first run has the only slot for as long as they live, so that every other one stays in the queue. Only the limits
+are raised that so many queued runs would meet.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ JOB: Final = "bench"
 ELECTION_MS: Final = 1000
 START_SECONDS: Final = 120.0
 HOST: Final = "127.0.0.1"
+SLIMJOBS: Final = (sys.executable, "-c", "from slimjobs.deploy.cli import main; main()")
 
 _DEFINITIONS: Final = {JOB: {"Command": ["/bin/sleep", "3600"], "Visibility": "Public", "NumberParallelJob": 1}}
 
@@ -50,7 +51,7 @@ class Member:
         self.directory.mkdir(parents=True, exist_ok=True)
         with self.directory.with_suffix(".log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", "from slimjobs.deploy.cli import main; main()", "serve"],
+                [*SLIMJOBS, "serve"],
                 env={**os.environ, **self._settings},
                 stdin=subprocess.DEVNULL,
                 stderr=log,
@@ -120,7 +121,7 @@ def three_nodes(directory: Path, absent: Collection[str] = (), **settings: str) 
     peers = ",".join(f"{name}={HOST}:{port}" for name, port in zip(names, ports[3:], strict=True))
     given = {
         "SlimFaas__Orchestrator": "Process",
-        "SlimFaas__Runner": f"unix:{directory.resolve() / 'nobody'}",
+        "SlimFaas__Runner": f"unix:{directory.resolve() / 'runner.sock'}",
         "SlimFaas__LogFormat": "json",
         "SlimFaas__MaxQueuedJobs": "100000000",
         "SlimFaas__MaxQueuedBytes": "64Gi",
@@ -132,6 +133,25 @@ def three_nodes(directory: Path, absent: Collection[str] = (), **settings: str) 
         Member(name, http_port, peer_port, {**given, **settings, **_own(name, directory, http_port)})
         for name, http_port, peer_port in zip(names, ports, ports[3:], strict=False)
     )
+    with _runner(directory, given["SlimFaas__Runner"]):
+        yield from _running(members, absent)
+
+
+@contextmanager
+def _runner(directory: Path, address: str) -> Iterator[None]:
+    """What runs the one run that has a slot."""
+    place = {"SlimFaas__Runner": address, "SlimData__Directory": str(directory.resolve() / "runner")}
+    with (directory / "runner.log").open("ab") as log:
+        environment = {**os.environ, **place}
+        process = subprocess.Popen([*SLIMJOBS, "runner"], env=environment, stdin=subprocess.DEVNULL, stderr=log)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _running(members: tuple[Member, ...], absent: Collection[str]) -> Iterator[Nodes]:
     try:
         for member in members:
             if member.name not in absent:

@@ -13,10 +13,11 @@ from typing import Final
 
 import msgspec
 
-from slimjobs.core.decide.commands import Configure, Trigger
+from slimjobs.core.decide.commands import Configure, RunSchedule, Trigger
 from slimjobs.core.decide.decision import Limits
 from slimjobs.core.machine.inputs import Token
 from slimjobs.eventlog.events.definitions import Definition
+from slimjobs.eventlog.events.schedules import ScheduleId
 from tests.core.machine.chaos import Chaos, calm, run_of
 from tests.core.machine.cluster_world import Host
 from tests.core.machine.stored_world import StoredWorld
@@ -25,12 +26,16 @@ from tests.core.machine.world import definition
 from tests.simulation.bounds import judge_bounds
 from tests.simulation.faults import TABLE, Disks, Fault, mend_service
 from tests.simulation.scenario import ELECTION_SECONDS, Scenario, Told
+from tests.simulation.schedules import draw_command, draw_declared, removals
 from tests.simulation.server import Server
 from tests.simulation.worlds import DEPENDENCIES, SimulatedStoredWorld, SimulatedWorld
 
 STORED_SHARE: Final = 0.25
 NODES: Final = (1, 2, 3, 3, 3, 3, 4, 5)
 FEW_RUNS: Final = 20
+SCHEDULES_GO_ON_NS: Final = 70 * SECOND
+OVERDUE_MS: Final = 2000
+STUCK_NS: Final = 90 * SECOND
 
 
 class Simulation(Chaos):
@@ -52,6 +57,11 @@ class Simulation(Chaos):
         self._draw(chance)
         self.table = self._draw_faults(Random(f"{scenario.seed} faults"))
         self.server.holds_slot = self.world.chronicle.onlooker.holds_slot
+        self.schedules = Random(f"{scenario.seed} schedules")
+        self.has_schedules = self.schedules.random() < 0.5
+        if self.has_schedules:
+            self.world.plans = draw_declared(self.schedules, list(self.definitions))
+        self._overdue: dict[ScheduleId, int] = {}
         self._last_trigger: Trigger | None = None
         self._harms = 0
 
@@ -106,7 +116,17 @@ class Simulation(Chaos):
     def _call(self, name: str) -> None:
         if self.scenario.calls is None or self.calls < self.scenario.calls:
             self.calls += 1
-            super()._call(name)
+            if self.has_schedules and self.schedules.random() < 0.1:
+                self._call_about_schedules(name)
+            else:
+                super()._call(name)
+
+    def _call_about_schedules(self, name: str) -> None:
+        run = run_of(len(self.triggered) + 1)
+        command = draw_command(self.schedules, self.world.chronicle.state, list(self.definitions), run)
+        if isinstance(command, RunSchedule):
+            self.triggered.append((command.job, run))
+        self.world.call(name, command)
 
     def call_once(self) -> None:
         """One of many callers."""
@@ -164,7 +184,39 @@ class Simulation(Chaos):
         for host in self.world.hosts.values():
             host.clock.drift(0, self.world.timeline.now_ns)
         self.world.orchestrator_changed()
+        if self.has_schedules:
+            self.world.timeline.after(SCHEDULES_GO_ON_NS, self._end_schedules)
         super()._make_peace()
+
+    # In peace every instant is fired in its time; then nothing more is to be due, so that all comes to rest.
+    def _end_schedules(self) -> None:
+        if not self._all_fired():
+            self.world.timeline.after(5 * SECOND, self._end_schedules)
+            return
+        state = self.world.chronicle.state
+        if self.world.plans:
+            self.world.plans = {}
+            self.world.reload({name: each for name, each in self.world.definitions.items() if name != "default"})
+        for removal in removals(state):
+            self.world.call(self.random.choice(self.world.live).name, removal)
+        if state.schedules.by_id:
+            self.world.timeline.after(5 * SECOND, self._end_schedules)
+
+    def _all_fired(self) -> bool:
+        """Whether there is a leader that has nothing overdue; it may not have the same so for long."""
+        leader, now_ns = self.world.leader, self.world.timeline.now_ns
+        if leader is None or not self.world.live:
+            return False
+        late = self.world.chronicle.almanac.overdue(leader.clock.now(now_ns).wall_ms - OVERDUE_MS)
+        self._overdue = {schedule: self._overdue.get(schedule, now_ns) for schedule in late}
+        stuck = [schedule.hex() for schedule, since in self._overdue.items() if now_ns - since > STUCK_NS]
+        assert not stuck, f"schedules are due and nothing comes of it: {stuck}"
+        return not late
+
+    def troubles(self) -> list[str]:
+        """What has not come to rest."""
+        schedules = self.world.chronicle.state.schedules.by_id
+        return super().troubles() + [f"schedule {each.hex()} goes on" for each in schedules]
 
     def heal_disk(self, host: Host) -> None:
         """Its disk does what it is told, and there is room on it."""

@@ -18,6 +18,7 @@ from slimjobs.projections.listing import status_of
 from slimjobs.projections.snapshot import state_hash
 from slimjobs.projections.state import State
 from slimjobs.projections.views import RunStatus
+from tests.core.machine.almanac import Almanac
 from tests.core.machine.cluster_disk import ClusterDisk, Snapshot
 from tests.core.machine.distant_onlooker import DistantOnlooker
 from tests.core.machine.invariants import Checked, Invariant
@@ -39,6 +40,7 @@ class Chronicle:
         self.entries: list[Entry] = []
         self.state = State()
         self.onlooker = DistantOnlooker(self.checked)
+        self.almanac = Almanac(self.checked)
         self.memberships: list[Membership] = [Membership()]
         self.corrupt: set[NodeId] = set()
         self.enqueued: dict[RunId, Index] = {}
@@ -98,6 +100,7 @@ class Chronicle:
         record = decode_record(entry.payload)
         assert record.at >= self.state.at, "the log's time goes back"
         self.onlooker.read(record, ())
+        self.almanac.read(record)
         apply(self.state, entry.index, entry.payload, record)
         self._chains[entry.index] = self.state.chain
         for event in record.events:

@@ -48,6 +48,7 @@ from slimjobs.core.machine.queries import Query, ShowRun
 from slimjobs.core.machine.settings import MachineSettings
 from slimjobs.core.orchestrators.ports import Effect, Outcome, Rejected, Scale, Unavailable
 from slimjobs.eventlog.events.definitions import Definition, Source
+from slimjobs.eventlog.events.schedules import Plan
 from slimjobs.eventlog.raft import NodeId, Raft, Role
 from slimjobs.eventlog.storage.requests import InstallSnapshot, PublishSnapshot, SnapshotRefused
 from tests.core.machine.chronicle import Chronicle, consensus_of
@@ -141,6 +142,7 @@ class ClusterWorld:
     def __init__(self, names: Sequence[str], definitions: dict[str, Definition], seed: int = 0) -> None:
         self.random = Random(seed)
         self.timeline = Timeline()
+        self.plans: dict[str, tuple[Plan, ...]] = {}
         self.definitions = {"default": DEFAULT, **definitions}
         caps = {name: each.number_parallel_job for name, each in definitions.items()}
         self.orchestrator = self.new_orchestrator(caps)
@@ -592,7 +594,7 @@ class ClusterWorld:
             return
         if proposed is None or answer is not None:
             declared = {name: Declared(each, Source.CONFIGURATION) for name, each in self.definitions.items()}
-            proposed = self.call(host.name, Configure(declared))
+            proposed = self.call(host.name, Configure(declared, self.plans))
         self.timeline.after(SECOND, partial(self._configure, host, life, proposed))
 
     def reload(self, definitions: dict[str, Definition]) -> None:

@@ -13,6 +13,7 @@ class Invariant(enum.Enum):
     ONE_RELEASE = "2: at most one object of a run is released, none after its deletion was promised"
     CAP = "3: nothing is admitted above the cap, and only who holds a slot runs"
     FIFO = "4: of those with the same dependencies the first is admitted first"
+    INSTANTS = "5: every instant of a schedule fires once, or is in the ledger with its reason"
     SAME_STATE = "6: every node comes to the same log, the same state and the same snapshots"
     TRUTH = "7: reads show what was at their index, keys enqueue once, what was refused never happened"
     REST = "8: after the last fault everything comes to an end"

@@ -11,7 +11,16 @@ from collections.abc import Iterable
 
 import msgspec
 
-from slimjobs.core.decide.commands import Accepted, Command, Configure, Deleted, DeleteRun, Trigger
+from slimjobs.core.decide.commands import (
+    Accepted,
+    Command,
+    Configure,
+    Deleted,
+    DeleteRun,
+    RunSchedule,
+    ScheduleCommand,
+    Trigger,
+)
 from slimjobs.core.decide.refusals import (
     Forbidden,
     Invalid,
@@ -23,19 +32,31 @@ from slimjobs.core.decide.refusals import (
     QueueFull,
     TooManyKeys,
     UnknownRun,
+    UnknownSchedule,
 )
 from slimjobs.core.machine.inputs import Token
 from slimjobs.core.machine.outputs import Answer
 from slimjobs.core.machine.queries import ListRuns, Query, ShowCluster, ShowRun
 from slimjobs.eventlog.events.record import Record
 from slimjobs.eventlog.events.runs import RunDeleted, RunEnqueued, RunId, parse_run_id
+from slimjobs.eventlog.events.schedules import ScheduleFired
 from slimjobs.eventlog.raft import Index
 from slimjobs.projections.views import RunDetail, RunPage
 from tests.core.machine.chronicle import Chronicle
 from tests.core.machine.invariants import Invariant
 from tests.core.machine.shared_orchestrator import SharedOrchestrator
 
-SURELY_NOT_DONE = (Forbidden, Invalid, KeyReused, NoLeader, NoRoom, NotPossible, QueueFull, TooManyKeys)
+SURELY_NOT_DONE = (
+    Forbidden,
+    Invalid,
+    KeyReused,
+    NoLeader,
+    NoRoom,
+    NotPossible,
+    QueueFull,
+    TooManyKeys,
+    UnknownSchedule,
+)
 
 
 class Caller(msgspec.Struct):
@@ -61,6 +82,7 @@ class Promises:
         self.unknown: set[RunId] = set()
         self.deletion_asked: set[RunId] = set()
         self._refused: set[RunId] = set()
+        self._fired: set[RunId] = set()
         self._deletions: dict[RunId, int] = {}
         self._keys: dict[RunId, bytes] = {}
         self._enqueued_keys: dict[bytes, RunId] = {}
@@ -118,7 +140,7 @@ class Promises:
         assert caller.node == node, f"{answer} is given at {node} instead of {caller.node}"
         self.answers[answer.token] = answer
         assert answer.index <= self._chronicle.last_index, f"{answer} is told before it is committed"
-        if isinstance(caller.said, Trigger | DeleteRun | Configure):
+        if isinstance(caller.said, Trigger | DeleteRun | Configure | ScheduleCommand):
             self._judge_outcome(caller, answer)
         elif not isinstance(answer.value, NoLeader | OutcomeUnknown):
             self._judge_view(caller, answer)
@@ -137,6 +159,14 @@ class Promises:
             case Trigger(runs), refusal:
                 assert isinstance(refusal, SURELY_NOT_DONE), answer
                 self._refuse(each.run for each in runs)
+            case RunSchedule(run=run, job=job), Accepted(accepted):
+                self._accepted([run], accepted, job)
+            case RunSchedule(run=run), OutcomeUnknown(unknown):
+                assert unknown == (run,), "whose outcome is unknown can look it up by its id"
+                self.unknown.add(run)
+            case RunSchedule(run=run), refusal:
+                assert isinstance(refusal, SURELY_NOT_DONE), answer
+                self._refuse([run])
             case DeleteRun(run=run), Deleted(promised=True):
                 self._orchestrator.forbidden.add(run)
             case DeleteRun(run=run), NoLeader() | NoRoom():
@@ -184,7 +214,11 @@ class Promises:
                 assert event.run not in self._refused, f"{event.run.hex()} was refused and is enqueued at {index}"
                 self._enqueue_key(event.run)
             elif isinstance(event, RunDeleted):
-                assert self._deletions.get(event.run), f"{event.run.hex()} is deleted, and nobody has asked for it"
+                replaced = event.run in self._fired and record.cause.startswith("schedule ")
+                assert replaced or self._deletions.get(event.run), f"{event.run.hex()} is deleted; nobody asked for it"
+                self.deletion_asked.add(event.run)
+            elif isinstance(event, ScheduleFired):
+                self._fired.add(event.run)
 
     def _enqueue_key(self, run: RunId) -> None:
         if (key := self._keys.get(run)) is not None:

@@ -142,8 +142,8 @@ MUTANTS: Final[Sequence[Mutant]] = (
     Mutant(
         "writes-begin-without-a-majority-of-those-configured",
         "core/machine/leading.py",
-        "        if self._is_whole:",
-        "        if True:",
+        "        if self._is_whole:\n            self._callers.serve(",
+        "        if True:\n            self._callers.serve(",
         ("core/machine/test_machine.py::test_a_leader_of_an_incomplete_cluster_answers_questions_and_takes_no_work",),
     ),
     Mutant(

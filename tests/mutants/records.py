@@ -32,8 +32,8 @@ MUTANTS: Final[Sequence[Mutant]] = (
     Mutant(
         "key-is-answered-whatever-the-body-is",
         "core/decide/triggering.py",
-        "if used.body != command.key.body:",
-        "if False:",
+        "return used.runs if used.body == key.body else KeyReused()",
+        "return used.runs",
         ("core/decide/test_triggering.py::test_a_key_with_another_body_is_refused",),
     ),
     Mutant(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from tests.mutants import callers, consensus, disk, records, world
+from tests.mutants import around, callers, consensus, disk, records, schedules, world
 from tests.mutants.mutant import Mutant
 
 MUTANTS: Final[Sequence[Mutant]] = (
@@ -14,4 +14,6 @@ MUTANTS: Final[Sequence[Mutant]] = (
     *records.MUTANTS,
     *callers.MUTANTS,
     *world.MUTANTS,
+    *schedules.MUTANTS,
+    *around.MUTANTS,
 )

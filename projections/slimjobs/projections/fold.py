@@ -348,10 +348,9 @@ def _attempt_ended(state: State, event: AttemptEnded) -> None:
 def _image_not_pulled(state: State, event: ImageNotPulled) -> None:
     run = _active(state, event)
     run.status, run.reason, run.detail = RunStatus.IMAGE_PULL_BACK_OFF, "ImagePullBackOff", event.detail
-    if run.without_image_since < 0:
-        run.without_image_since = state.at
+    run.without_image_since = state.at
     if not run.given_up:
-        state.without_image[event.run] = run.without_image_since
+        state.without_image[event.run] = state.at
 
 
 def _image_given_up(state: State, event: ImageGivenUp) -> None:

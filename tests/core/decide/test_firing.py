@@ -43,7 +43,7 @@ from slimjobs.core.decide.triggering import decide_trigger
 from slimjobs.core.machine.timetables import Timetables
 from slimjobs.core.orchestrators.ports import Phase
 from slimjobs.eventlog.events.definitions import Definition, Overrides, Source, Visibility
-from slimjobs.eventlog.events.runs import RunId
+from slimjobs.eventlog.events.runs import RunId, run_id_text
 from slimjobs.eventlog.events.schedules import (
     ConcurrencyPolicy,
     Plan,
@@ -278,6 +278,11 @@ def test_it_fires_at_its_instant_in_one_record_with_its_run(clock: Clock) -> Non
     assert clock.log.state.active[run].overrides == Overrides(args=("42",))
     assert clock.fire() == []
     assert clock.schedule.next_due == NOON + 2 * HOUR
+
+
+def test_the_run_of_an_instant_is_the_same_whoever_fires_it() -> None:
+    assert run_id_text(run_of(ID, NOON)) == "5shy5kqhv74ws73u"
+    assert run_of(ID, NOON) != run_of(ID, NOON + HOUR)
 
 
 def test_after_a_time_without_leader_the_latest_instant_fires_and_those_before_it_are_accounted_for(

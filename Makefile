@@ -2,7 +2,7 @@
 #
 #   make demo | bench     the demonstration, the numbers   (ARGS="..." is passed on)
 #   make test | soak      the tests; their long version
-#   make sim              the service under every fault: SEEDS=100 runs from FIRST=0 on
+#   make sim              the service under every fault: SEEDS=100 runs from FIRST=0 on, and one of programs for each 50
 #   make mutants          which test finds which deliberate fault   (ARGS="NAME ...", or "--seeds 50" for the simulator)
 #   make e2e              those against a real Kubernetes control plane, which is compiled first, once (6 minutes)
 #   make format | lock    rewrite the code's form; resolve the locks anew
@@ -48,6 +48,7 @@ soak: test
 
 sim: $(VENV)/.tools
 	$(BIN)/python -m tests.simulation.run --seeds $(SEEDS) --first $(FIRST) $(ARGS)
+	$(BIN)/python -m tests.simulation.programs.run --seeds $$((($(SEEDS) + 49) / 50)) --first $(FIRST)
 
 mutants: $(VENV)/.tools
 	$(BIN)/python -m tests.mutants.run $(ARGS)

@@ -15,13 +15,13 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
-from croniter import croniter
-from croniter.croniter import CroniterBadDateError
-
 from slimjobs.core.configuration.cron.grammar import CronExpression, Field
+
+if TYPE_CHECKING:
+    from croniter import croniter
 
 LAST: Final = int(datetime(9000, 1, 1, tzinfo=UTC).timestamp())
 """Beyond this year nothing is ever due; calendars end at 9999."""
@@ -39,7 +39,7 @@ class Timetable:
     def __init__(self, expression: CronExpression, zone: str) -> None:
         self._expression = expression
         self._zone = ZoneInfo(zone)
-        self._wall = croniter(_numbers(expression), 0)
+        self._wall = _wall(expression)
         self._last_found = 0, 0
         self._repeats = expression.hours.wildcard or expression.hours.stepped
 
@@ -150,7 +150,7 @@ class Timetable:
         self._wall.set_current(wall, force=True)
         try:
             return int(self._wall.get_next(float))
-        except CroniterBadDateError:
+        except ValueError:  # croniter has looked as far as it looks
             return None
 
     def _match_upto(self, wall: int) -> int | None:
@@ -158,7 +158,7 @@ class Timetable:
         self._wall.set_current(wall + 1, force=True)
         try:
             return int(self._wall.get_prev(float))
-        except CroniterBadDateError:
+        except ValueError:  # croniter has looked as far as it looks
             return None
 
     def _local(self, at: int) -> datetime:
@@ -188,6 +188,12 @@ class Timetable:
             else:
                 other = middle
         return other
+
+
+def _wall(expression: CronExpression) -> croniter:
+    from croniter import croniter  # only who has schedules carries it, and dateutil with it
+
+    return croniter(_numbers(expression), 0)
 
 
 def _numbers(expression: CronExpression) -> str:

@@ -57,6 +57,22 @@ def test_an_unknown_setting_is_a_warning_with_the_nearest_one(tmp_path: Path) ->
         assert started.ready().said(warning)
 
 
+def test_services_of_the_configuration_that_kubernetes_does_not_start_are_a_warning(tmp_path: Path) -> None:
+    nowhere = {"name": "nowhere", "cluster": {"server": "http://127.0.0.1:1"}}
+    context = {"name": "nowhere", "context": {"cluster": "nowhere", "user": "nobody"}}
+    users = [{"name": "nobody", "user": {}}]
+    kubeconfig = {"current-context": "nowhere", "clusters": [nowhere], "contexts": [context], "users": users}
+    (tmp_path / "kubeconfig").write_text(json.dumps(kubeconfig))
+    services = {name: {"Command": ["true"], "ReadyPort": 8081} for name in ("web", "db")}
+    jobs = json.dumps({"Dependencies": services})
+    given = {"SlimFaas__Orchestrator": "Kubernetes", "KUBECONFIG": str(tmp_path / "kubeconfig")}
+    with node(tmp_path / "data", **given, SlimFaas__HttpHost="127.0.0.1", SlimFaas__JobsConfiguration=jobs) as started:
+        [warning] = started.ready().said("Dependencies of the configuration are ignored")
+        assert (warning["level"], warning["ignored"]) == ("warning", ["db", "web"])
+    with node(tmp_path / "more", SlimFaas__JobsConfiguration=jobs) as started:
+        assert not started.ready().said("Dependencies of the configuration are ignored")
+
+
 def test_settings_that_cannot_be_read_are_told_a_line_each(tmp_path: Path) -> None:
     ended = serve(tmp_path / "data", SlimFaas__LogLevel="loud", SlimFaas__MaxQueuedJobs="many")
     assert ended.returncode == 2

@@ -37,6 +37,8 @@ def serve_until_stopped(settings: Settings, service_account: Path = SERVICE_ACCO
     configure_messages(settings.log_level, settings.log_format)
     source = readable_configuration(settings)
     access = usable_access(settings, service_account)
+    if access is not None:
+        warn_of_ignored_services(source)
     with telling_why(EXITS):
         trio.run(_serve, settings, source, service_account, access)
 
@@ -61,6 +63,16 @@ def readable_configuration(settings: Settings) -> ConfigurationSource:
     if source.configuration is None:
         raise Ended(Exit.USAGE, "the jobs configuration is refused:", *map(str, source.problems))
     return source
+
+
+def warn_of_ignored_services(source: ConfigurationSource) -> None:
+    """Say which services of the configuration nobody starts: those are the runner's of processes."""
+    ignored = source.configuration.services if source.configuration is not None else {}
+    if ignored:
+        _log.warning(
+            "Dependencies of the configuration are ignored: on Kubernetes they are Deployments and StatefulSets",
+            ignored=sorted(ignored),
+        )
 
 
 # The first line that fits: what comes before `StorageError` are kinds of it.

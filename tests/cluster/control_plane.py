@@ -5,6 +5,7 @@
         plane.kubeconfig("admin")                  the same for those who read a kubeconfig
         plane.parts["kube-apiserver"].kill()       a fault
         plane.start("kube-apiserver")              and the end of it, on the same data
+    plane.audit()                              what service accounts have asked the API server for
 
 Usable in 4 s, 750 MB of memory. A part's log is DIRECTORY/PART.log; what containers print is in
 DIRECTORY/pods-N/NAMESPACE/POD/CONTAINER.log. How a node runs containers, and what an image is to it, is in go/node.go.
@@ -25,6 +26,13 @@ from tests.cluster.binary import built
 from tests.cluster.parts import Part, free_ports
 
 IMAGES: Final = Path(__file__).parent / "images.json"
+# Of a request that goes on, as a watch does, the event comes when it begins. Others' requests are not written down.
+AUDIT_POLICY: Final[Mapping[str, object]] = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [{"level": "Metadata", "userGroups": ["system:serviceaccounts"]}, {"level": "None"}],
+}
 GROUPS: Final[Mapping[str, str]] = {"admin": "system:masters", "outsider": ""}  # of users; each one's name is its token
 
 
@@ -37,6 +45,11 @@ class Place(NamedTuple):
     etcd_peer_port: int
     nodes: int
     images: Path
+
+    @property
+    def audit_log(self) -> Path:
+        """What service accounts ask for, one event a line."""
+        return self.directory / "audit.log"
 
     @property
     def certificate(self) -> Path:
@@ -63,6 +76,10 @@ class ControlPlane:
     def api(self, user: str) -> Api:
         """The API server, as this user."""
         return Api(self.place.api_port, self.place.certificate, user)
+
+    def audit(self) -> list[Mapping[str, Any]]:
+        """What service accounts have asked for and were answered, oldest first (audit.k8s.io/v1, Event)."""
+        return [json.loads(line) for line in self.place.audit_log.read_text().splitlines()]
 
     def start(self, name: str) -> None:
         """Start a part and wait until it is of use."""
@@ -115,6 +132,7 @@ def _furnish(place: Place) -> None:
     (place.directory / "sa.key").write_bytes(key)
     users = "".join(f'{user},{user},{user},"{group}"\n' for user, group in GROUPS.items())
     (place.directory / "tokens.csv").write_text(users)
+    (place.directory / "audit-policy.json").write_text(json.dumps(AUDIT_POLICY))
     for user in GROUPS:
         place.kubeconfig(user).write_text(json.dumps(kubeconfig(place, user)))
 
@@ -166,4 +184,6 @@ def _api_server(place: Place, key: str) -> list[str]:
     rights = ["--token-auth-file", str(tokens), "--authorization-mode=Node,RBAC"]
     cluster = ["--service-account-issuer=https://kubernetes.default.svc", "--service-cluster-ip-range=10.0.0.0/24"]
     storage = ["--etcd-servers", f"http://127.0.0.1:{place.etcd_port}", "--endpoint-reconciler-type=none"]
-    return [*serving, *accounts, *rights, *cluster, *storage]
+    policy = str(place.directory / "audit-policy.json")
+    audit = ["--audit-policy-file", policy, "--audit-log-path", str(place.audit_log)]
+    return [*serving, *accounts, *rights, *cluster, *storage, *audit]

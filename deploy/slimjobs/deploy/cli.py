@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -26,6 +27,9 @@ EPILOG: Final = (
     "Exit codes: 0 done; 1 the answer is no; 2 bad usage or configuration; 3 the directory or port is taken; 4 damage; "
     "5 a checkpoint differs from the others'."
 )
+MAX_MS: Final = 253_402_300_799_999
+"""The end of the year 9999, in Unix ms."""
+
 INTERRUPTED: Final = 130
 """As a shell says of what ctrl-C ended (128 + SIGINT)."""
 
@@ -305,18 +309,56 @@ def cluster_recover(yes: bool, as_json: bool, directory: str | None, node_name: 
     recover_cluster(settings_of({"directory": directory, "node_name": node_name}), yes=yes, as_json=as_json)
 
 
+def takes_directory(command: _F) -> _F:
+    """Give a command the options of those that read a log."""
+    command = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")(command)
+    return click.option("--directory", metavar="SlimData__Directory", help="The data directory [./data].")(command)
+
+
+# Schedules ----------------------------------------------------------------------------------------------------------
+
+
+class _Moment(click.ParamType[int]):
+    """A time: ISO 8601 (UTC where it names no zone), or Unix milliseconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int) or value.isdecimal():
+            return int(value)
+        try:
+            at = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"'{value}' is no time such as 2026-03-01, 2026-03-01T12:00:00Z or 1772366400000", param, ctx)
+        return int((at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+@slimjobs.group()
+def schedule() -> None:
+    """Look after schedules."""
+
+
+@schedule.command("audit")
+@click.option("--from", "first", type=_Moment(), default=0, help="The first moment [as far as the log reaches].")
+@click.option("--to", "last", type=_Moment(), default=MAX_MS, help="The last one [as far as the log reaches].")
+@click.option("--job", help="Only the schedules of this job.")
+@takes_directory
+def schedule_audit(first: int, last: int, job: str | None, directory: str | None, as_json: bool) -> None:
+    """List every instant that was due, beside what became of it; exit 1 if one is unaccounted for.
+
+    It reads the event log of a data directory, also beside a running node, and asks nobody else.
+    """
+    from slimjobs.deploy.auditing import audit
+
+    audit(settings_of({"directory": directory}).directory, first, last, job, as_json)
+
+
 # The log ------------------------------------------------------------------------------------------------------------
 
 
 @slimjobs.group()
 def log() -> None:
     """Read the event log of a data directory, also beside a running node."""
-
-
-def takes_directory(command: _F) -> _F:
-    """Give a command the options of those that read a log."""
-    command = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")(command)
-    return click.option("--directory", metavar="SlimData__Directory", help="The data directory [./data].")(command)
 
 
 @log.command("cat")

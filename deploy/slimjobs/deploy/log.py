@@ -80,7 +80,7 @@ def verify(directory: Path, as_json: bool) -> None:
     records = 0
     if not problems:
         try:
-            records = sum(1 for _ in _Folding(DirectoryOnDisk(directory), reader))
+            records = sum(1 for _ in Folding(DirectoryOnDisk(directory), reader))
         except UNUSABLE as error:
             problems.append(str(error))
     torn = verdict.torn
@@ -101,7 +101,7 @@ def stat(directory: Path, as_json: bool) -> None:
     found = reader.stat()
     events: Counter[str] = Counter()
     try:
-        folding = _Folding(DirectoryOnDisk(directory), reader)
+        folding = Folding(DirectoryOnDisk(directory), reader)
         for record in folding:
             events.update(type(event).__name__ for event in record.events)
     except UNUSABLE as error:
@@ -129,6 +129,11 @@ def stat(directory: Path, as_json: bool) -> None:
         click.echo(f"{name:<12}{' '.join(f'{k}={v}' for k, v in value.items()) if isinstance(value, dict) else value}")
 
 
+def folding(directory: Path) -> Folding:
+    """The fold of the log of a directory, from as far back as it reaches. Raises `Ended` where there is no log."""
+    return Folding(DirectoryOnDisk(directory), _reader(directory))
+
+
 def _reader(directory: Path) -> LogReader:
     try:
         return read_log(directory)
@@ -144,7 +149,7 @@ def _records(reader: LogReader, first: int | None) -> Iterator[tuple[Entry, Reco
             yield entry, decode_record(entry.payload)
 
 
-class _Folding:
+class Folding:
     """The fold of a log, record by record. `state` is what it has come to.
 
     The whole log folds from nothing; one whose beginning retention has taken, from the oldest snapshot. Where the fold

@@ -1,0 +1,1 @@
+"""Audits: what should have happened, computed anew, beside what the log says. Pure, and asks nobody but the log."""

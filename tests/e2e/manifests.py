@@ -32,6 +32,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "Deployment": Kind("deployments"),
     "Namespace": Kind("namespaces", is_global=True),
     "NetworkPolicy": Kind("networkpolicies"),
+    "Pod": Kind("pods"),
     "PodDisruptionBudget": Kind("poddisruptionbudgets"),
     "Role": Kind("roles"),
     "RoleBinding": Kind("rolebindings"),

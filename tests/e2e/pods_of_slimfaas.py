@@ -19,9 +19,9 @@ ACCOUNT: Final = "slimfaas"
 TOKEN_SECONDS: Final = 3600
 
 
-def new_namespace(api: Api, name: str) -> None:
+def new_namespace(api: Api, name: str, labels: Mapping[str, str] | None = None) -> None:
     """A namespace whose pods can be started."""
-    answer = api.post("/api/v1/namespaces", {"metadata": {"name": name}})
+    answer = api.post("/api/v1/namespaces", {"metadata": {"name": name, "labels": labels or {}}})
     assert answer.status == 201, answer
     await_account(api, name)
 

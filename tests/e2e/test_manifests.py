@@ -71,6 +71,25 @@ def test_what_the_nodes_run_as_may_do_nothing_else_to_their_machine() -> None:
     assert container["resources"]["limits"] == {"memory": "76Mi", "cpu": "400m"}
 
 
+def test_the_nodes_are_admitted_where_the_restricted_pod_security_standard_is_enforced(admin: Api) -> None:
+    new_namespace(admin, NAMESPACE, {"pod-security.kubernetes.io/enforce": "restricted"})
+    objects = built(DEMO)
+    apply(admin, [one(objects, "ServiceAccount", ACCOUNT)])
+    template = one(objects, "StatefulSet", "slimfaas")["spec"]["template"]
+    metadata = {**template["metadata"], "name": "slimfaas-0", "namespace": NAMESPACE}
+    spec = {
+        **template["spec"],
+        "volumes": [*template["spec"]["volumes"], *claimed("slimfaas-volume", "slimfaas-backup")],
+    }
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+    answer = post(admin, pod, "&dryRun=All")
+    assert answer.status == 201, answer
+    [container] = copy.deepcopy(spec["containers"])
+    del container["securityContext"]
+    assert post(admin, {**pod, "spec": {**spec, "containers": [container]}}, "&dryRun=All").status == 403
+    remove_namespace(admin, NAMESPACE)
+
+
 def test_every_verb_of_the_role_is_used_and_none_is_missing(
     plane: ControlPlane, admin: Api, demo: list[Manifest], tmp_path: Path
 ) -> None:
@@ -141,6 +160,11 @@ def demonstration(
     read = {"SlimFaas__JobsConfiguration": "", "SlimFaas__JobsConfigurationFile": str(mounted)}
     given = {**read, "SlimFaas__HttpPort": "0", **settings}
     return only_pod(plane, NAMESPACE, told(objects), directory / "pod", **given)
+
+
+def claimed(*names: str) -> list[Mapping[str, Any]]:
+    """The volumes that a StatefulSet's claims of these names become."""
+    return [{"name": name, "persistentVolumeClaim": {"claimName": f"{name}-slimfaas-0"}} for name in names]
 
 
 def add_a_dependency_of_the_other_kind(admin: Api) -> None:

@@ -49,8 +49,7 @@ cannot be read stops the start with one line that says what it takes.
 NOT_HEEDED: Final = """\
 ## Not heeded yet
 
-This version runs processes. These are read and checked, and that is all; of those above, Kubernetes is refused at the
-start, and a lone node needs no election.
+These are read and checked, and that is all.
 """
 
 
@@ -192,6 +191,22 @@ def test_the_readme_lists_every_key_of_a_definition() -> None:
 def test_the_readme_lists_every_key_of_a_service() -> None:
     keys = [key for key, *_ in table("README.md", "key of a service", "if absent", "meaning")]
     assert sorted(keys) == sorted(services.KEYS.values())
+
+
+def test_the_page_on_kubernetes_lists_every_manifest() -> None:
+    listed = [*table("docs/kubernetes.md", "file of the base", "what it is for")]
+    listed += table("docs/kubernetes.md", "file of the demonstration", "what it is for")
+    there = {f"../{file.relative_to(HOUSE)}" for file in HOUSE.glob("deploy/kubernetes/**/*.yaml")}
+    assert {link["target"] for cell, _ in listed for link in LINK.finditer(cell)} == {
+        each for each in there if not each.endswith("/kustomization.yaml")
+    }
+
+
+def test_the_page_on_kubernetes_types_commands_that_there_are() -> None:
+    typed = [words for words in commands("docs/kubernetes.md") if "slimjobs" in words]
+    for words in typed:
+        _parse(slimjobs, words[words.index("slimjobs") + 1 :])
+    assert len(typed) == 1
 
 
 def test_the_readme_lists_every_route() -> None:

@@ -16,7 +16,7 @@ from slimjobs.core.configuration.jobs import read_configuration
 from slimjobs.core.decide.commands import Accepted, Requested, Trigger
 from slimjobs.core.decide.decision import Limits
 from slimjobs.core.machine.settings import MachineSettings
-from slimjobs.core.node.clock import SystemClock
+from slimjobs.core.node.clock import Clock, SystemClock
 from slimjobs.core.node.configuring import proposal
 from slimjobs.core.node.opening import open_machine
 from slimjobs.core.node.program import Node
@@ -33,7 +33,7 @@ CONFIGURATION = '{"Configurations": {"bench": {"Command": ["/bin/sleep", "3600"]
 
 
 @asynccontextmanager
-async def running_node(directory: Path, limits: Limits = LIMITS) -> AsyncIterator[Node]:
+async def running_node(directory: Path, limits: Limits = LIMITS, clock: Clock | None = None) -> AsyncIterator[Node]:
     """A node with the real disk and the real runner; its one slot is taken, so that triggers queue."""
     configuration = read_configuration(CONFIGURATION).configuration
     assert configuration is not None
@@ -43,7 +43,7 @@ async def running_node(directory: Path, limits: Limits = LIMITS) -> AsyncIterato
         open_runner(directory / "runner", RunnerSettings(grace_seconds=1), lock_fd=opened.lock_fd) as runner,
         trio.open_nursery() as nursery,
     ):
-        node = Node(opened.machine, opened.start_disk, runner, SystemClock())
+        node = Node(opened.machine, opened.start_disk, runner, clock or SystemClock())
         await nursery.start(node.run)
         await node.command(proposal(configuration))
         await trigger(node)

@@ -24,6 +24,7 @@ from tests.bench import (
     pauses,
     queue_lengths,
     recovery,
+    schedules,
     starting,
     storage,
     transport,
@@ -40,6 +41,7 @@ PARTS: Final[Mapping[str, tuple[str, Callable[[], list[Row]]]]] = {
     "transport": ("The transport between two processes", transport.main),
     "recovery": ("Starting on a log of 300,000 records", recovery.main),
     "queue": ("Short and long queues", queue_lengths.main),
+    "schedules": ("Schedules that are due", schedules.main),
     "catching-up": ("An empty node behind a log of a million records", catching_up.main),
     "etcd": ("Three nodes beside three members of etcd", against_etcd.main),
 }

@@ -36,6 +36,7 @@ class Scheduling:
         self._timetables = timetables
         self._settings = settings
         self._led_since_ms = 0
+        self.has_more = False
 
     def begin_to_lead(self, now: Now) -> None:
         """What was due before had nobody who would have fired it."""
@@ -48,7 +49,8 @@ class Scheduling:
         return None if due is None else due[0]
 
     def fire(self, dependencies_seen: Collection[str], now: Now) -> None:
-        """Let everything fire that is due, or as much as may be at once."""
+        """Let everything fire that is due, or as much as may be at once: then it `has_more`."""
+        self.has_more = False
         at = Due(max(self._journal.state.at, now.wall_ms), self._led_since_ms)
         for _ in range(FIRED_AT_ONCE):
             due = self._journal.state.schedules.next_due()
@@ -56,6 +58,7 @@ class Scheduling:
                 return
             if not self._fire(self._journal.state.schedules.by_id[due[1]], at, dependencies_seen, now):
                 return
+        self.has_more = True
 
     def _fire(self, schedule: Schedule, at: Due, seen: Collection[str], now: Now) -> bool:
         """Whether what becomes of a schedule that is due is written."""

@@ -99,6 +99,8 @@ class Timetable:
 
     def count(self, first_ms: int, last_ms: int) -> int:
         """How many instants there are from one to another, both included: also between two that are years apart."""
+        if first_ms == last_ms:
+            return 1
         at, last = first_ms // 1000 - 1, last_ms // 1000  # the first may be a change of the clocks itself
         found, shift = 0, self._shift(at)
         while (change := self._change(at, last)) is not None:
@@ -123,15 +125,21 @@ class Timetable:
         """How many times are matched from one time on the wall until before another."""
         if begin >= end:
             return 0
-        hours, minutes = self._expression.hours.values, self._expression.minutes.values
-        times = [3600 * hour + 60 * minute for hour in hours for minute in minutes]
         days = range(begin // DAY_SECONDS, (end - 1) // DAY_SECONDS + 1)
-        found = sum(map(self._is_on, days)) * len(times)
+        found = sum(map(self._is_on, days)) * self._before(DAY_SECONDS)
         if self._is_on(days[0]):
-            found -= bisect_left(times, begin - days[0] * DAY_SECONDS)
+            found -= self._before(begin - days[0] * DAY_SECONDS)
         if self._is_on(days[-1]):
-            found -= len(times) - bisect_left(times, end - days[-1] * DAY_SECONDS)
+            found -= self._before(DAY_SECONDS) - self._before(end - days[-1] * DAY_SECONDS)
         return found
+
+    def _before(self, second: int) -> int:
+        """How many times of a day that matches come before this second of it."""
+        hours, minutes = self._expression.hours.values, self._expression.minutes.values
+        hour, rest = divmod(second, 3600)
+        whole = bisect_left(hours, hour)
+        is_on = whole < len(hours) and hours[whole] == hour
+        return whole * len(minutes) + (bisect_left(minutes, -(-rest // 60)) if is_on else 0)
 
     def _is_on(self, day: int) -> bool:
         """Whether the expression matches any time of this day, counted from 1 January 1970."""

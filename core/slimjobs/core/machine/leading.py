@@ -253,7 +253,7 @@ class Leading:
 
     def next_wake_ns(self, now: Now) -> int | None:
         """When something is due that nothing will announce."""
-        if self._supervising.can_go_on:
+        if self._supervising.can_go_on or self._scheduling.has_more:
             return now.monotonic_ns
         wakes = (self._supervising.next_retry_ns(), self.services.next_wake_ns())
         retry_ns = min((wake for wake in wakes if wake is not None), default=None)

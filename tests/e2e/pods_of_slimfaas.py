@@ -5,12 +5,13 @@ token of its service account, and may do to the API server what its Role allows 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from tests.cluster.api import Api
 from tests.cluster.control_plane import ControlPlane
+from tests.cluster.parts import free_ports
 from tests.deploy.nodes import Node, until
 from tests.deploy.pods import pod
 from tests.e2e.manifests import Manifest, one
@@ -71,6 +72,29 @@ def only_pod(
 ) -> Iterator[Node]:
     """The pod `slimfaas-0`, alone: what it is told besides is where it is."""
     directory.mkdir(exist_ok=True)
+    with _pod(plane, namespace, "slimfaas-0", directory, {**environment, **settings}) as node:
+        yield node.ready()
+
+
+@contextmanager
+def three_pods(
+    plane: ControlPlane, namespace: str, environment: Mapping[str, str], directory: Path, **settings: str
+) -> Iterator[list[Node]]:
+    """All pods. Nobody knows the names of their headless service here, so they are told where their peers are."""
+    ports = {f"slimfaas-{ordinal}": port for ordinal, port in enumerate(free_ports(3))}
+    peers = ",".join(f"{name}=127.0.0.1:{port}" for name, port in ports.items())
+    given = {**environment, **settings, "SlimData__Peers": peers}
+    with ExitStack() as stack:
+        nodes = []
+        for name in ports:
+            (directory / name).mkdir(parents=True)
+            nodes.append(stack.enter_context(_pod(plane, namespace, name, directory / name, given)))
+        yield [node.ready() for node in nodes]
+
+
+def _pod(
+    plane: ControlPlane, namespace: str, name: str, directory: Path, environment: Mapping[str, str]
+) -> AbstractContextManager[Node]:
     where = {
         "KUBERNETES_SERVICE_HOST": "127.0.0.1",
         "KUBERNETES_SERVICE_PORT": str(plane.place.api_port),
@@ -82,5 +106,4 @@ def only_pod(
         "SlimData__BackupDirectory": "",
     }
     account = service_account(plane, namespace, directory / "serviceaccount")
-    with pod("slimfaas-0", directory / "database", account, {**environment, **where}, **settings) as node:
-        yield node.ready()
+    return pod(name, directory / "database", account, {**environment, **where})

@@ -15,7 +15,15 @@ from tests.cluster.api import Api
 from tests.cluster.control_plane import ControlPlane
 from tests.deploy.nodes import Node, slimjobs, until
 from tests.e2e.manifests import DEMO, KUSTOMIZATIONS, Manifest, apply, built, identity, one, path_of, post
-from tests.e2e.pods_of_slimfaas import ACCOUNT, await_account, new_namespace, only_pod, remove_namespace, told
+from tests.e2e.pods_of_slimfaas import (
+    ACCOUNT,
+    await_account,
+    new_namespace,
+    only_pod,
+    remove_namespace,
+    three_pods,
+    told,
+)
 
 NAMESPACE: Final = "slimfaas-demo"
 
@@ -104,8 +112,28 @@ def test_every_verb_of_the_role_is_used_and_none_is_missing(
         assert node.client.request("DELETE", f"/job/fibonacci/{run}").status in (200, 202)
         until(lambda: asked(plane, begun) >= allowed(demo), "every right is used")
     assert asked(plane, begun) == allowed(demo)
-    refused = [each for each in of_the_nodes(plane, begun) if each["responseStatus"]["code"] in (401, 403)]
-    assert refused == []
+    assert refused(plane, begun) == []
+
+
+def test_three_nodes_run_under_it_and_answer_their_probes_and_one_of_them_may_be_lost(
+    plane: ControlPlane, admin: Api, demo: list[Manifest], tmp_path: Path
+) -> None:
+    begun = len(plane.audit())
+    [container] = one(demo, "StatefulSet", "slimfaas")["spec"]["template"]["spec"]["containers"]
+    settings = {**as_mounted(demo, tmp_path), "SlimFaas__TrustedNetworks": "127.0.0.0/8"}
+    with three_pods(plane, NAMESPACE, told(demo), tmp_path / "pods", **settings) as nodes:
+        for node in nodes:
+            for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+                assert node.client.request("GET", container[probe]["httpGet"]["path"]).status == 200
+        runs = [node.trigger("fibonacci", "10") for node in nodes]
+        leader = leader_of(nodes)
+        leader.kill()
+        others = [node for node in nodes if node is not leader]
+        for run in runs:
+            others[0].until_status("fibonacci", run, "Succeeded")
+    jobs = admin.get(f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs").body["items"]
+    assert {each["metadata"]["name"] for each in jobs} == {f"fibonacci-slimfaas-job-{run}" for run in runs}
+    assert refused(plane, begun) == []
 
 
 def test_who_loses_a_right_says_which_and_goes_on_when_it_is_back(
@@ -154,12 +182,23 @@ def test_who_may_not_see_jobs_any_more_says_so_and_sees_them_again(
 def demonstration(
     plane: ControlPlane, objects: list[Manifest], directory: Path, **settings: str
 ) -> AbstractContextManager[Node]:
-    """Its one pod, with the ConfigMap as the file that is mounted."""
+    """Its one pod."""
+    given = {**as_mounted(objects, directory), **settings}
+    return only_pod(plane, NAMESPACE, told(objects), directory / "pod", **given)
+
+
+def as_mounted(objects: list[Manifest], directory: Path) -> dict[str, str]:
+    """What a pod is told in which the ConfigMap is a file; its port for callers is any."""
     mounted = directory / "SlimFaas__JobsConfiguration"
     mounted.write_text(one(objects, "ConfigMap", "slimfaas-config")["data"][mounted.name])
-    read = {"SlimFaas__JobsConfiguration": "", "SlimFaas__JobsConfigurationFile": str(mounted)}
-    given = {**read, "SlimFaas__HttpPort": "0", **settings}
-    return only_pod(plane, NAMESPACE, told(objects), directory / "pod", **given)
+    configuration = {"SlimFaas__JobsConfiguration": "", "SlimFaas__JobsConfigurationFile": str(mounted)}
+    return {**configuration, "SlimFaas__HttpPort": "0"}
+
+
+def leader_of(nodes: list[Node]) -> Node:
+    """The one that leads, as they say."""
+    name = nodes[0].client.request("GET", "/cluster").body["Leader"]
+    return nodes[int(name.removeprefix("slimfaas-"))]
 
 
 def claimed(*names: str) -> list[Mapping[str, Any]]:
@@ -182,6 +221,11 @@ def of_the_nodes(plane: ControlPlane, begun: int) -> list[Mapping[str, Any]]:
     """What the nodes have asked for since."""
     user = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
     return [each for each in plane.audit()[begun:] if each["user"]["username"] == user]
+
+
+def refused(plane: ControlPlane, begun: int) -> list[Mapping[str, Any]]:
+    """What of it they had no right to."""
+    return [each for each in of_the_nodes(plane, begun) if each["responseStatus"]["code"] in (401, 403)]
 
 
 def asked(plane: ControlPlane, begun: int) -> set[Right]:

@@ -20,6 +20,7 @@ from tests.bench import (
     callers,
     catching_up,
     memory,
+    on_kubernetes,
     over_http,
     pauses,
     queue_lengths,
@@ -43,6 +44,7 @@ PARTS: Final[Mapping[str, tuple[str, Callable[[], list[Row]]]]] = {
     "queue": ("Short and long queues", queue_lengths.main),
     "schedules": ("Schedules that are due", schedules.main),
     "catching-up": ("An empty node behind a log of a million records", catching_up.main),
+    "kubernetes": ("Jobs of a real control plane, beside Jobs created directly", on_kubernetes.main),
     "etcd": ("Three nodes beside three members of etcd", against_etcd.main),
 }
 

@@ -323,9 +323,11 @@ func (n *node) report(pod *core.Pod, phase core.PodPhase, state, last core.Conta
 		ContainerStatuses: []core.ContainerStatus{{Name: container.Name, Image: container.Image, State: state,
 			LastTerminationState: last, RestartCount: restarts, Ready: isReady}},
 	}})
-	if err == nil {
+	for again := err == nil; again; {
 		_, err = n.client.CoreV1().Pods(pod.Namespace).Patch(
 			context.Background(), pod.Name, types.StrategicMergePatchType, patch, meta.PatchOptions{}, "status")
+		// As a kubelet does: an API server that is away is told when it is back.
+		again = err != nil && errors.ReasonForError(err) == meta.StatusReasonUnknown && pause(n.life, 200*time.Millisecond)
 	}
 	if err != nil && !errors.IsNotFound(err) {
 		fmt.Fprintln(os.Stderr, "status of", pod.Name, err)

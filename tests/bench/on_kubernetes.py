@@ -1,0 +1,252 @@
+"""Runs as Jobs of a real control plane, beside Jobs that are created directly: one after the other, by the same client.
+
+Both are seen through the same watches of an administrator, so that what counts as running and as complete is the same.
+The node has the rights of the manifests, so that the API server's own account says what it asked for.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import trio
+
+from slimjobs.core.orchestrators.kubernetes.access import KubeconfigAccess
+from slimjobs.core.orchestrators.kubernetes.api import Api, open_api
+from slimjobs.core.orchestrators.kubernetes.watching import All, Kind, Put, list_and_watch
+from slimjobs.deploy.client import Client
+from tests.bench.served import Served
+from tests.bench.table import Row
+from tests.cluster.control_plane import ControlPlane, control_plane
+from tests.deploy.nodes import configuration
+from tests.e2e.manifests import DEMO, apply, built, one
+from tests.e2e.pods_of_slimfaas import ACCOUNT, await_account, only_pod
+
+RUNS: Final = 1000
+ROUNDS: Final = 2
+CAP: Final = 50
+ALONE: Final = 30
+FINISHED: Final = 10_000
+AT_ONCE: Final = 500
+NAMESPACE: Final = "slimfaas-demo"
+JOBS: Final = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
+PODS: Final = f"/api/v1/namespaces/{NAMESPACE}/pods"
+IMAGE: Final = "axaguildev/fibonacci-batch:latest"
+ROOM: Final = {"cpu": "1m", "memory": "1Mi"}
+WRITES: Final = ("create", "update", "patch", "delete")
+
+
+class _Meta(msgspec.Struct):
+    name: str
+    labels: dict[str, str] = {}
+
+
+class _Condition(msgspec.Struct):
+    type: str
+    status: str = ""
+
+
+class _Status(msgspec.Struct):
+    phase: str = ""
+    conditions: tuple[_Condition, ...] = ()
+
+
+class _Object(msgspec.Struct):
+    metadata: _Meta
+    status: _Status = msgspec.field(default_factory=_Status)
+
+
+class Seen:
+    """When what was seen first, by name of the Job: running, and complete; on the monotonic clock."""
+
+    def __init__(self) -> None:
+        self.running: dict[str, float] = {}
+        self.complete: dict[str, float] = {}
+        self._news = trio.Event()
+
+    async def watch(self, api: Api) -> None:
+        """Look on for ever."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._look, api, JOBS, self._take_job)
+            nursery.start_soon(self._look, api, PODS, self._take_pod)
+
+    async def until(self, when: dict[str, float], names: list[str]) -> float:
+        """Return when all of these are among them; when the last of them was."""
+        while not all(name in when for name in names):
+            await self._news.wait()
+        return max(when[name] for name in names)
+
+    async def _look(self, api: Api, path: str, take: Callable[[_Object], None]) -> None:
+        async for news in list_and_watch(api, Kind(path, _Object)):
+            for each in news.items if isinstance(news, All) else [news.item] if isinstance(news, Put) else []:
+                take(each)
+            self._news.set()
+            self._news = trio.Event()
+
+    def _take_job(self, job: _Object) -> None:
+        if any(each.type == "Complete" and each.status == "True" for each in job.status.conditions):
+            self.complete.setdefault(job.metadata.name, time.monotonic())
+
+    def _take_pod(self, pod: _Object) -> None:
+        if pod.status.phase == "Running":
+            self.running.setdefault(pod.metadata.labels["job-name"], time.monotonic())
+
+
+class World:
+    """The control plane, the node, and who looks on."""
+
+    def __init__(self, plane: ControlPlane, node: Served, api: Api, seen: Seen) -> None:
+        self.plane = plane
+        self.node = node
+        self.api = api
+        self.seen = seen
+        self._made = 0
+
+    @property
+    def client(self) -> Client:
+        return self.node.client
+
+    async def trigger(self, count: int) -> list[str]:
+        """So many runs, in batches; the names of their Jobs."""
+        names = []
+        for at in range(0, count, AT_ONCE):
+            lines = [{"Name": "once"}] * min(AT_ONCE, count - at)
+            body = (await trio.to_thread.run_sync(self.client.request, "POST", "/jobs", lines)).body
+            names += [f"once-slimfaas-job-{each['Id']}" for each in body]
+        return names
+
+    async def create(self, count: int) -> list[str]:
+        """So many Jobs, one after the other."""
+        names = []
+        for _ in range(count):
+            self._made += 1
+            names.append(f"direct-{self._made}")
+            answer = await self.api.call("POST", JOBS, _job(names[-1]))
+            assert answer.status == 201, answer
+        return names
+
+
+def _job(name: str) -> Mapping[str, object]:
+    resources = {"requests": ROOM, "limits": ROOM}
+    container = {"name": "main", "image": IMAGE, "command": ["true"], "resources": resources}
+    spec = {"backoffLimit": 1, "template": {"spec": {"restartPolicy": "Never", "containers": [container]}}}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec}
+
+
+def main() -> list[Row]:
+    """The rows of the table."""
+    return trio.run(_measure)
+
+
+async def _measure() -> list[Row]:
+    async with _world() as world:
+        alone = await _alone(world)
+        asked = len(world.plane.audit())
+        ours, direct = await _rates(world)
+        writes, reads = _asked(world, asked)
+        left = max(0, FINISHED - len(world.seen.complete))
+        await world.seen.until(world.seen.complete, await world.trigger(left))
+        runs = ROUNDS * RUNS
+        return [
+            Row(
+                f"{RUNS:,} runs of a job that ends at once, cap {CAP}, complete/s beside Jobs created directly",
+                f"{ours:.1f} beside {direct:.1f}: {ours / direct:.2f} times",
+                "0.85 times",
+            ),
+            *alone,
+            Row("API writes a run", f"{writes / runs:.3f}", "3"),
+            Row("other requests meanwhile", f"{reads}", "no polling"),
+            Row(
+                f"RSS of the node with {len(world.seen.complete):,} finished Jobs, peak",
+                f"{world.node.rss_mib():.1f} MiB, {world.node.peak_mib():.1f}",
+                "under 76 MiB",
+            ),
+        ]
+
+
+async def _rates(world: World) -> tuple[float, float]:
+    """Complete Jobs a second: ours, and direct ones; the rounds alternate."""
+    taken = {world.trigger: 0.0, world.create: 0.0}
+    for _ in range(ROUNDS):
+        for make in taken:
+            begun = time.monotonic()
+            taken[make] += await world.seen.until(world.seen.complete, await make(RUNS)) - begun
+    ours, direct = (ROUNDS * RUNS / seconds for seconds in taken.values())
+    return ours, direct
+
+
+async def _alone(world: World) -> list[Row]:
+    """One at a time on an idle system."""
+    waits: dict[str, list[float]] = {"ours": [], "direct": [], "log": []}
+    for _ in range(ALONE):
+        begun = time.monotonic()
+        [name] = await world.create(1)
+        waits["direct"].append(await world.seen.until(world.seen.running, [name]) - begun)
+        await world.seen.until(world.seen.complete, [name])
+        run = (await trio.to_thread.run_sync(world.client.request, "POST", "/job/once", {})).body["Id"]
+        accepted = time.monotonic()
+        await trio.to_thread.run_sync(_until_succeeded, world.client, f"/job/once/{run}")
+        waits["log"].append(time.monotonic() - accepted)
+        name = f"once-slimfaas-job-{run}"
+        waits["ours"].append(await world.seen.until(world.seen.running, [name]) - accepted)
+        await world.seen.until(world.seen.complete, [name])
+    ours, direct, log = (1000 * statistics.median(waits[each]) for each in ("ours", "direct", "log"))
+    return [
+        Row(
+            "accept to pod running, p50, beside a Job created directly",
+            f"{ours:.0f} ms beside {direct:.0f}: {ours - direct:+.0f}",
+            "at most 30 ms more",
+        ),
+        Row("accept to Succeeded in the log, p50", f"{log:.0f} ms", "under 150 ms"),
+    ]
+
+
+def _until_succeeded(client: Client, path: str) -> None:
+    status = client.request("GET", path).body["Status"]
+    while status != "Succeeded":
+        status = client.request("GET", f"{path}?wait=10").body["Status"]
+
+
+def _asked(world: World, since: int) -> tuple[int, int]:
+    """Writes and other requests of the node, by the API server's account."""
+    user = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
+    verbs = Counter(
+        each["verb"]
+        for each in world.plane.audit()[since:]
+        if each["user"]["username"] == user and not (each["verb"] == "watch" and each["stage"] == "ResponseComplete")
+    )
+    writes = sum(verbs[verb] for verb in WRITES)
+    return writes, verbs.total() - writes
+
+
+@asynccontextmanager
+async def _world() -> AsyncIterator[World]:
+    with tempfile.TemporaryDirectory(dir=".") as place, control_plane(Path(place) / "plane") as plane:
+        objects, admin = built(DEMO), plane.api("admin")
+        named = [("Namespace", NAMESPACE), ("ServiceAccount", ACCOUNT), ("Role", ACCOUNT), ("RoleBinding", ACCOUNT)]
+        apply(admin, [one(objects, *each) for each in named])
+        await_account(admin, NAMESPACE)
+        resources = {"Requests": ROOM, "Limits": ROOM}
+        once = {"Image": IMAGE, "Command": ["true"], "NumberParallelJob": CAP, "TtlSecondsAfterFinished": 36000}
+        settings = {
+            "SlimFaas__JobsConfiguration": configuration({"once": {**once, "Resources": resources}}),
+            "SlimFaas__HttpPort": "0",
+            "SlimFaas__MaxFinishedJobs": str(FINISHED),
+            "SlimData__Peers": "slimfaas-0=127.0.0.1:3262",
+        }
+        with only_pod(plane, NAMESPACE, {}, Path(place) / "pod", **settings) as node:
+            async with (
+                open_api(KubeconfigAccess(str(plane.kubeconfig("admin")))) as api,
+                trio.open_nursery() as nursery,
+            ):
+                seen = Seen()
+                nursery.start_soon(seen.watch, api)
+                yield World(plane, Served(node.port, node.pid), api, seen)
+                nursery.cancel_scope.cancel()

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import ssl
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, NamedTuple
 
 from tests.cluster.control_plane import ControlPlane
@@ -59,6 +60,7 @@ class Recorder:
         self._lock = threading.Lock()
         self._versions: dict[tuple[int, str], Version] = {}
         self._ended = threading.Event()
+        self._connections: set[http.client.HTTPSConnection] = set()
         self._threads = [threading.Thread(target=self._watch, args=(kind,), daemon=True) for kind in COLLECTIONS]
 
     def versions(self) -> list[Version]:
@@ -81,6 +83,10 @@ class Recorder:
 
     def end(self) -> None:
         self._ended.set()
+        for connection in list(self._connections):
+            if connection.sock is not None:
+                with suppress(OSError):
+                    connection.sock.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(2 * SILENCE_SECONDS)
 
@@ -111,12 +117,14 @@ class Recorder:
         place = self._plane.place
         trust = ssl.create_default_context(cafile=place.certificate)
         connection = http.client.HTTPSConnection("127.0.0.1", place.api_port, timeout=SILENCE_SECONDS, context=trust)
+        self._connections.add(connection)
         try:
             connection.request("GET", path, headers={"Authorization": "Bearer admin"})
             response = connection.getresponse()
             while not self._ended.is_set() and (line := response.readline()):
                 yield line
         finally:
+            self._connections.discard(connection)
             connection.close()
 
     def _list(self, kind: str) -> str:

@@ -207,6 +207,7 @@ def _nobody_elses_job_is_touched(foreign: list[Version]) -> None:
         metadata = each.object["metadata"]
         meant = (each.object["spec"], metadata.get("labels"), metadata.get("annotations"), metadata.get("finalizers"))
         assert first.setdefault(each.uid, meant) == meant, f"a Job of somebody else was changed: {each}"
+        assert each.change != "DELETED", f"a Job of somebody else was deleted: {each}"
 
 
 def outcomes(versions: list[Version], cluster: str) -> Mapping[str, str]:

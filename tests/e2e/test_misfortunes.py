@@ -246,6 +246,7 @@ def test_a_quota_holds_a_run_up_for_as_long_as_it_is_exceeded(one: World) -> Non
 
 def test_a_namespace_that_ends_takes_what_runs_and_what_comes_waits_for_the_next(one: World) -> None:
     path = f"/api/v1/namespaces/{one.namespace}"
+    one.others_go = True
     kept = {"metadata": {"name": "kept", "finalizers": ["example.org/held"]}}
     assert one.admin.post(f"{path}/configmaps", kept).status == 201
     run = one.trigger("long")

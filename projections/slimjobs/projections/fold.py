@@ -24,6 +24,7 @@ from slimjobs.eventlog.events.cluster import (
     LevelRaised,
     MemberDropped,
     MemberNamed,
+    SightLost,
 )
 from slimjobs.eventlog.events.definitions import Overrides
 from slimjobs.eventlog.events.record import Event, Record, extend_chain
@@ -58,6 +59,7 @@ from slimjobs.projections.state import (
     QueuedRun,
     Run,
     State,
+    Trouble,
     Version,
     decode_run,
     encode_run,
@@ -185,6 +187,10 @@ def _discovery_refused(state: State, event: DiscoveryRefused) -> None:
         state.refused[event.name] = event.problems
     else:
         del state.refused[event.name]
+
+
+def _sight_lost(state: State, event: SightLost) -> None:
+    state.troubles[event.what] = Trouble(event.detail, state.at)
 
 
 # A version, and with the last of a name its queue, stays as long as runs in the lists were accepted with it.
@@ -482,6 +488,7 @@ _FOLDS: Final[Mapping[type, Callable[[State, Any], None]]] = {
     DefinitionRemoved: _removed,
     DependencyChanged: _dependency,
     DiscoveryRefused: _discovery_refused,
+    SightLost: _sight_lost,
     RunEnqueued: _enqueued,
     RunAdmitted: _admitted,
     RunBound: _bound,

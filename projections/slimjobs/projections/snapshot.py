@@ -31,6 +31,7 @@ from slimjobs.projections.state import (
     Queue,
     Run,
     State,
+    Trouble,
     Version,
     decode_run,
     unpack_queued,
@@ -57,6 +58,7 @@ class _Table(enum.IntEnum):
     DEPARTURE = 8
     KEY = 9
     REFUSED = 10
+    TROUBLE = 11
     SCHEDULE = 20
 
 
@@ -147,6 +149,7 @@ def _blocks(state: State) -> Iterator[tuple[_Table, Sequence[object]]]:
     yield from _cut(_Table.DEPARTURE, state.departures.items())
     yield from _cut(_Table.KEY, state.keys.items())
     yield from _cut(_Table.REFUSED, sorted(state.refused.items()))
+    yield from _cut(_Table.TROUBLE, sorted(state.troubles.items()))
     yield from _cut(_Table.SCHEDULE, state.schedules.by_id.values())
 
 
@@ -274,6 +277,10 @@ def _refused(state: State, row: tuple[str, tuple[str, ...]]) -> None:
     state.refused[row[0]] = row[1]
 
 
+def _trouble(state: State, row: tuple[str, Trouble]) -> None:
+    state.troubles[row[0]] = row[1]
+
+
 def _schedule(state: State, schedule: Schedule) -> None:
     state.schedules.enter(schedule)
 
@@ -301,5 +308,6 @@ _RESTORES: Final[Mapping[int, _Restore]] = {
     _Table.DEPARTURE: _rows_of(tuple[bytes, bytes], _departure),
     _Table.KEY: _rows_of(tuple[bytes, Key], _key),
     _Table.REFUSED: _rows_of(tuple[str, tuple[str, ...]], _refused),
+    _Table.TROUBLE: _rows_of(tuple[str, Trouble], _trouble),
     _Table.SCHEDULE: _rows_of(Schedule, _schedule),
 }

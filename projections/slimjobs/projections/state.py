@@ -144,6 +144,13 @@ class Dependency(msgspec.Struct, frozen=True, array_like=True):
     since: int
 
 
+class Trouble(msgspec.Struct, frozen=True, array_like=True):
+    """Why a part of the world cannot be seen, and since when; without a detail it can be."""
+
+    detail: str
+    since: int
+
+
 class Queue:
     """The queue of one definition: order, cap, and who holds its slots.
 
@@ -187,9 +194,10 @@ class State:
     """The tables. `index` and `at` are those of the last record applied; `chain` covers all records up to it.
 
     `level` is the highest event level that may be written; `members` says which node a name belongs to,
-    `former_members` which nodes had one and have lost it; `refused` what is wrong with CronJobs. By what they depend
-    on, `needed` counts the lanes in which somebody waits and the runs under way, `named` the definitions in force.
-    `without_image` has the runs that wait for their image and are not given up, and since when.
+    `former_members` which nodes had one and have lost it; `refused` what is wrong with CronJobs, `troubles` what could
+    not be seen. By what they depend on, `needed` counts the lanes in which somebody waits and the runs under way,
+    `named` the definitions in force. `without_image` has the runs that wait for their image and are not given up, and
+    since when.
     """
 
     def __init__(self) -> None:
@@ -207,6 +215,7 @@ class State:
         self.current: dict[str, int] = {}
         self.dependencies: dict[str, Dependency] = {}
         self.refused: dict[str, tuple[str, ...]] = {}
+        self.troubles: dict[str, Trouble] = {}
         self.needed: dict[str, int] = {}
         self.named: dict[str, int] = {}
         self.queues: dict[str, Queue] = {}

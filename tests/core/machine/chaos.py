@@ -167,8 +167,13 @@ class Chaos:
         return live and all(set(membership.voters) == nodes for membership in seen)
 
     def strangers(self) -> list[Host]:
-        """The hosts whose node belongs to the cluster no more, neither in the log nor for any member that lives."""
+        """The hosts whose node belongs to the cluster no more, neither in the log nor for any member that lives.
+
+        Before a founding is committed nobody can tell a stranger from the founder.
+        """
         belong = {*everybody(self.world.chronicle.membership)}
+        if not belong:
+            return []
         for host in self.world.hosts.values():
             if host.process is not None and host.disk.node in everybody(self.world.chronicle.membership):
                 belong.update(everybody(host.raft.membership))

@@ -497,6 +497,28 @@ def test_the_event_level_rises_only_when_every_voter_understands_it() -> None:
     assert world.chronicle.state.level == 2
 
 
+def test_the_event_level_waits_for_who_comes_with_an_empty_disk() -> None:
+    world = three_nodes(OLDER)
+    old, *others = sorted(world.hosts.values(), key=lambda host: host is world.leader)
+    for host in others:
+        world.crash(host.name)
+        host.settings = msgspec.structs.replace(host.settings, event_level=2)
+        world.boot(host.name)
+        world.run_until(lambda: all_ready(world))
+        world.run_for(3)
+    world.crash(old.name)
+    world.wipe(old.name)
+    world.boot(old.name)
+    world.run_until(lambda: all_ready(world))
+    world.run_for(3)
+    assert world.chronicle.state.level == 1
+    assert old.stopped is None
+    world.crash(old.name)
+    old.settings = msgspec.structs.replace(old.settings, event_level=2)
+    world.boot(old.name)
+    world.run_until(lambda: world.chronicle.state.level == 2)
+
+
 def test_a_node_that_is_too_old_for_the_level_stops() -> None:
     world = three_nodes(NEWER)
     world.run_until(lambda: world.chronicle.state.level == 2)

@@ -194,7 +194,11 @@ def test_what_cannot_be_seen_is_told_until_it_can(world: World) -> None:
     world.turn(Sighted(world.watch_number, Unseen("services", "no route")))
     shown = world.told(ShowStatus(internal=True))
     assert isinstance(shown, Status)
-    assert shown.problems == ("Services cannot be seen: no route", "CronJobs cannot be seen: forbidden")
+    since = "2023-11-14T22:13:20+00:00"
+    assert shown.problems == (
+        f"CronJobs cannot be seen since {since}: forbidden",
+        f"Services cannot be seen since {since}: no route",
+    )
     world.sees()
     finds(world)
     shown = world.told(ShowStatus(internal=True))

@@ -20,6 +20,7 @@ from slimjobs.eventlog.events.cluster import (
     LevelRaised,
     MemberDropped,
     MemberNamed,
+    SightLost,
 )
 from slimjobs.eventlog.events.definitions import (
     Definition,
@@ -119,6 +120,8 @@ EVENTS: tuple[Event, ...] = (
     DependencyChanged("db", ready=False, reason="0 of 1 replicas"),
     DiscoveryRefused("cron", ("spec.suspend: expected true",)),
     DiscoveryRefused("cron", ()),
+    SightLost("Jobs", "403: forbidden"),
+    SightLost("Jobs", ""),
     RunEnqueued(RUN, "fib", 7),
     RunEnqueued(RUN, "fib", 7, OVERRIDES, "a/path"),
     RunEnqueued(RUN, "fib", 7, Overrides(depends_on=())),

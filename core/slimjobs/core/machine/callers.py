@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -49,6 +50,7 @@ from slimjobs.core.supervisor.supervisor import Supervisor
 from slimjobs.eventlog.events.runs import RunId
 from slimjobs.eventlog.raft import Index, NodeId, Term
 from slimjobs.projections.listing import status_of
+from slimjobs.projections.state import Trouble
 from slimjobs.projections.views import RunDetail, RunStatus, Why, WhyKind
 
 WAITING_AT_MOST = 10_000
@@ -86,7 +88,6 @@ class Callers:
     ) -> None:
         self.answers = Answers(outbox)
         self.problems: tuple[str, ...] = ()
-        self.troubles: tuple[str, ...] = ()
         self.waiting: Line[Request] = Line()
         self._journal = journal
         self._supervisor = supervisor
@@ -251,13 +252,11 @@ class Callers:
 
     def known_problems(self) -> tuple[str, ...]:
         """What is wrong with this node's configuration, with what declares jobs, or with what is seen of the world."""
-        trouble = self._supervisor.mirror.trouble
-        broken = self._journal.state.refused
+        broken, troubles = self._journal.state.refused, self._journal.state.troubles
         return (
             *self.problems,
             *(f"CronJob '{name}': {problem}" for name in sorted(broken) for problem in broken[name]),
-            *((f"The orchestrator cannot be seen: {trouble}",) if trouble else ()),
-            *self.troubles,
+            *(_not_seen(what, troubles[what]) for what in sorted(troubles) if troubles[what].detail),
         )
 
     # An admitted run whose effects fail holds its slot and is tried again; whoever asks why sees the reason.
@@ -347,3 +346,8 @@ class Callers:
         if (deadline := self.waiting.deadline_ns()) is not None:
             deadlines.append(deadline)
         return min(deadlines, default=None)
+
+
+def _not_seen(what: str, trouble: Trouble) -> str:
+    since = datetime.fromtimestamp(trouble.since / 1000, UTC).isoformat(timespec="seconds")
+    return f"{what} cannot be seen since {since}: {trouble.detail}"

@@ -16,7 +16,7 @@ class Discovery:
     """The definitions that were found in this reign; None before any were looked for."""
 
     def __init__(self, journal: Journal, timetables: Timetables, settings: MachineSettings) -> None:
-        self.trouble = ""
+        self._trouble = ""
         self._journal = journal
         self._timetables = timetables
         self._settings = settings
@@ -25,15 +25,20 @@ class Discovery:
 
     def begin_to_lead(self) -> None:
         """Nothing was found in this reign yet: what is in force stays so."""
-        self._found, self._decided, self.trouble = None, None, ""
+        self._found, self._decided, self._trouble = None, None, ""
 
     def take(self, sight: Sight) -> None:
         """Something was seen."""
         match sight:
             case DefinitionsFound(found):
-                self._found, self.trouble = found, ""
+                self._found, self._trouble = found, ""
             case Unseen("definitions", detail):
-                self.trouble = detail
+                self._trouble = detail
+
+    @property
+    def trouble(self) -> str | None:
+        """Why CronJobs cannot be seen; empty if they can, None before anything is known of that."""
+        return self._trouble or (None if self._found is None else "")
 
     # Versions are numbered, so a definition that came or changed shows in the number of the next, and one that went in
     # how many there are.

@@ -26,10 +26,11 @@ from slimjobs.core.machine.scheduling import Scheduling
 from slimjobs.core.machine.services import Services
 from slimjobs.core.machine.settings import MachineSettings
 from slimjobs.core.machine.supervising import Supervising
-from slimjobs.eventlog.events.cluster import ClusterFounded, LevelRaised, MemberNamed
+from slimjobs.eventlog.events.cluster import ClusterFounded, LevelRaised, MemberNamed, SightLost
 from slimjobs.eventlog.events.record import Event
 from slimjobs.eventlog.events.runs import RunId
 from slimjobs.eventlog.raft import Raft, Role, Term
+from slimjobs.projections.state import Trouble
 
 CLOCK_LOOKED_AT_NS = 1_000_000_000
 """The wall clock may jump, so it is read again at least this often while something is due by it."""
@@ -37,7 +38,12 @@ CLOCK_LOOKED_AT_NS = 1_000_000_000
 SHORTEST_WAIT_NS = 10_000_000
 """What is due but could not be written is tried again after this long, not at once."""
 
+TROUBLE_TOLD_MS = 60_000
+TROUBLE_CHARACTERS = 500
+
 NO_REIGN = Term(0)
+
+_WELL = Trouble("", -1)
 
 
 class Leading:
@@ -121,7 +127,6 @@ class Leading:
         """This node leads no more."""
         self._reign = NO_REIGN
         self._callers.lose_leadership()
-        self._callers.troubles = ()
         self._supervising.end_leading()
         if self._watching:
             self._watching = False
@@ -165,7 +170,7 @@ class Leading:
             if self._is_whole:
                 self._scheduling.fire(self.services.observed, now)
             self.services.scale(now)
-            self._callers.troubles = self._troubles()
+            self._say_what_is_not_seen(now)
             self._let_another_see(now)
             self._tend_members(now)
         self._checkpoints.write_if_due(now)
@@ -214,7 +219,7 @@ class Leading:
 
     def _tend_members(self, now: Now) -> None:
         self._append(self._members.naming(), "membership", now)
-        level = self._reports.level()
+        level = self._reports.level(self._members.everybody)
         if level > self._journal.state.level:
             self._append((LevelRaised(level),), "membership", now)
         agreement = self._reports.agreement(self._checkpoints.last)
@@ -244,10 +249,19 @@ class Leading:
             said = "what runs the jobs cannot be seen from here; another leads"
             self._outbox.outputs.append(Tell(said, {"to": to}, warning=True))
 
-    def _troubles(self) -> tuple[str, ...]:
-        """What this leader cannot see of the world."""
-        seen = (("Services", self.services.trouble), ("CronJobs", self.discovery.trouble))
-        return tuple(f"{what} cannot be seen: {trouble}" for what, trouble in seen if trouble)
+    # In the log, every node can say it, and who reads it later knows what could be known. What changes its words all
+    # the time does not fill it.
+    def _say_what_is_not_seen(self, now: Now) -> None:
+        seen = {
+            "Jobs": self._supervising.trouble,
+            "Services": self.services.trouble,
+            "CronJobs": self.discovery.trouble,
+        }
+        for what, trouble in seen.items():
+            known = self._journal.state.troubles.get(what, _WELL)
+            too_soon = bool(trouble) and now.wall_ms - known.since < TROUBLE_TOLD_MS and bool(known.detail)
+            if trouble is not None and trouble != known.detail and not too_soon:
+                self._append((SightLost(what, trouble[:TROUBLE_CHARACTERS]),), "surroundings", now)
 
     # Time -----------------------------------------------------------------------------------------------------------
 

@@ -127,6 +127,12 @@ class Members:
         voters = [name for name in configured if members.get(name) in self._raft.membership.voters]
         return len(voters) > len(configured) // 2
 
+    @property
+    def everybody(self) -> frozenset[NodeId]:
+        """Who belongs to the cluster, and who is about to."""
+        membership = self._raft.membership
+        return frozenset((*membership.voters, *membership.learners, *self._journal.state.members.values()))
+
     def naming(self) -> tuple[Event, ...]:
         """The next name to give or to take away."""
         event = next(self._names_due(), None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -111,11 +111,12 @@ class Reports:
         """How far that node's clock is from the middle of all; endless where it was not heard."""
         return abs(self.heard[node].clock_offset_ms - self.clock_skew_ms) if self.is_heard(node) else math.inf
 
-    def level(self) -> int:
-        """The highest event level that every voter understands; 1 as long as not all have been heard."""
-        if len(self._others) + 1 < len(self._raft.membership.voters):
+    def level(self, nodes: Collection[NodeId]) -> int:
+        """The highest event level that each of these understands; 1 as long as not all have been heard."""
+        others = {*nodes} - {self._raft.id}
+        if not all(self.is_heard(node) for node in others):
             return 1
-        return min([self._settings.event_level, *(heard.report.level for heard in self._others)])
+        return min([self._settings.event_level, *(self.heard[node].report.level for node in others)])
 
     def agreement(self, own: Seen) -> CheckpointAgreed | None:
         """A checkpoint at which a majority of the voters was in the same state, if there is a new one."""

@@ -46,9 +46,9 @@ class Services:
         self._is_news = True
 
     @property
-    def trouble(self) -> str:
-        """Why services cannot be seen; empty if they can."""
-        return self._picture.trouble
+    def trouble(self) -> str | None:
+        """Why services cannot be seen; empty if they can, None before anything is known of that."""
+        return self._picture.trouble or ("" if self._picture.listed else None)
 
     @property
     def has_news(self) -> bool:

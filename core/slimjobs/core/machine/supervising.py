@@ -54,6 +54,12 @@ class Supervising:
         mirror = self._supervisor.mirror
         return mirror.listed and not mirror.trouble
 
+    @property
+    def trouble(self) -> str | None:
+        """Why objects cannot be seen; empty if they can, None before anything is known of that."""
+        mirror = self._supervisor.mirror
+        return mirror.trouble or ("" if mirror.listed else None)
+
     def begin_to_lead(self) -> None:
         """Nothing was seen of the world in this reign yet."""
         self._supervisor.begin_to_lead()

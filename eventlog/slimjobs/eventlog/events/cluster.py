@@ -72,3 +72,10 @@ class DiscoveryRefused(msgspec.Struct, frozen=True, array_like=True, tag=13):
 
     name: str
     problems: tuple[str, ...]
+
+
+class SightLost(msgspec.Struct, frozen=True, array_like=True, tag=14):
+    """The leader cannot see this part of the world, and why; without a detail it sees it again."""
+
+    what: str
+    detail: str

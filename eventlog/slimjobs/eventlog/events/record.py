@@ -22,6 +22,7 @@ from slimjobs.eventlog.events.cluster import (
     LevelRaised,
     MemberDropped,
     MemberNamed,
+    SightLost,
 )
 from slimjobs.eventlog.events.runs import (
     AttemptEnded,
@@ -60,6 +61,7 @@ Event = (
     | DefinitionRemoved
     | DependencyChanged
     | DiscoveryRefused
+    | SightLost
     | RunEnqueued
     | RunAdmitted
     | RunBound

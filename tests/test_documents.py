@@ -46,11 +46,6 @@ absent one. A `SlimFaas__` or `SlimData__` variable that is not here is a warnin
 cannot be read stops the start with one line that says what it takes.
 
 """
-NOT_HEEDED: Final = """\
-## Not heeded yet
-
-These are read and checked, and that is all.
-"""
 
 
 def read(path: str) -> str:
@@ -89,16 +84,11 @@ def table(page: str, *header: str) -> list[list[str]]:
 
 
 def settings_page() -> str:
-    heeded = [setting for setting in SETTINGS if _is_heeded(setting.field)]
-    others = [setting for setting in SETTINGS if setting not in heeded]
-    lines = []
-    for introduction, settings in ((HEAD, heeded), (NOT_HEEDED, others)):
-        lines += [introduction, "| variable | flag | takes | default | meaning |", "|---|---|---|---|---|"]
-        for each in settings:
-            cells = (f"`{each.key}`", f"`{each.flag}`", each.kind.takes, each.default_text, each.meaning)
-            lines.append(f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |")
-        lines.append("")
-    return "\n".join(lines)
+    lines = [HEAD, "| variable | flag | takes | default | meaning |", "|---|---|---|---|---|"]
+    for each in SETTINGS:
+        cells = (f"`{each.key}`", f"`{each.flag}`", each.kind.takes, each.default_text, each.meaning)
+        lines.append(f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |")
+    return "\n".join([*lines, ""])
 
 
 def _is_heeded(field: str) -> bool:
@@ -181,6 +171,10 @@ def test_the_readmes_configurations_are_such_and_its_answers_are_json() -> None:
 
 def test_the_page_of_settings_is_their_table() -> None:
     assert SETTINGS_PAGE.read_text(encoding="utf-8") == settings_page(), "write it: python tests/test_documents.py"
+
+
+def test_every_setting_is_heeded() -> None:
+    assert [setting.key for setting in SETTINGS if not _is_heeded(setting.field)] == []
 
 
 def test_the_readme_lists_every_key_of_a_definition() -> None:

@@ -15,6 +15,7 @@ from slimjobs.core.decide.commands import (
     DeleteRun,
     Removed,
     RemoveMember,
+    RestoreBackup,
     ScheduleCommand,
     TransferLeadership,
     Transferred,
@@ -99,7 +100,7 @@ class MemoryService:
             del self._runs[command.run]
             self.index += 1
             return Reply(Index(self.index), self.refusal or Deleted(self.promised))
-        assert not isinstance(command, Configure | ScheduleCommand)
+        assert not isinstance(command, Configure | ScheduleCommand | RestoreBackup)
         return Reply(Index(self.index), self.refusal or self._changed(command))
 
     @property

@@ -128,8 +128,8 @@ MUTANTS: Final[Sequence[Mutant]] = (
     Mutant(
         "cluster-is-founded-although-a-peer-is-away",
         "core/machine/members.py",
-        "(name in self._met and self._met[name].empty)",
-        "(name not in self._met or self._met[name].empty)",
+        "return self.has_met_all and all(met.empty",
+        "return all(met.empty",
         ("core/machine/test_cluster_stories.py::test_a_cluster_is_founded_only_when_all_peers_are_met",),
     ),
     Mutant(

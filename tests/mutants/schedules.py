@@ -9,6 +9,8 @@ from tests.mutants.mutant import Mutant
 
 FIRING: Final = "core/decide/test_firing.py"
 INSTANTS: Final = "core/configuration/test_instants.py"
+FOLDER: Final = "core/backups/test_folder.py"
+RESTORING: Final = "core/decide/test_restoring.py"
 
 MUTANTS: Final[Sequence[Mutant]] = (
     Mutant(
@@ -94,5 +96,61 @@ MUTANTS: Final[Sequence[Mutant]] = (
         "            if change + before <= wall < change + shift:",
         "            if False:",
         (f"{INSTANTS}::test_what_a_change_of_the_clocks_does",),
+    ),
+    Mutant(
+        "empty-log-writes-over-a-backup",
+        "core/backups/keeping.py",
+        "        return Step.WRITE if own.schedules else Step.LEAVE\n    if found is None or",
+        "        return Step.WRITE if own.schedules else Step.LEAVE\n    if",
+        (f"{FOLDER}::test_what_cannot_be_read_is_never_written_over",),
+    ),
+    Mutant(
+        "node-that-is-behind-writes-over-a-newer-backup",
+        "core/backups/keeping.py",
+        "(found.index > own.index or found.sha256 == own.sha256)",
+        "found.sha256 == own.sha256",
+        (f"{FOLDER}::test_what_is_done",),
+    ),
+    Mutant(
+        "damaged-backup-is-taken",
+        "core/backups/document.py",
+        "    if checksum(head.schedules) != head.sha256 and not edited:",
+        "    if False:",
+        ("core/backups/test_document.py::test_an_edited_one_is_refused_unless_somebody_means_it",),
+    ),
+    Mutant(
+        "restore-fires-what-may-have-fired",
+        "core/decide/restoring.py",
+        "    if due != NEVER and due <= at and backed.paused_since == NEVER:",
+        "    if False:",
+        (f"{RESTORING}::test_what_was_due_before_the_restore_never_fires_and_is_accounted_for",),
+    ),
+    Mutant(
+        "restore-without-marks",
+        "core/decide/restoring.py",
+        "    marks = backed.last_fired, backed.paused_since",
+        "    marks = NEVER, NEVER",
+        (f"{RESTORING}::test_a_schedule_comes_back_with_its_marks",),
+    ),
+    Mutant(
+        "any-backup-is-the-one-that-is-waited-for",
+        "core/decide/restoring.py",
+        "command.expected is not None and command.expected == state.schedules.expected",
+        "command.expected is not None",
+        (f"{RESTORING}::test_another_than_the_one_that_is_waited_for_is_not_taken",),
+    ),
+    Mutant(
+        "founder-takes-its-own-backup",
+        "core/machine/members.py",
+        "max((self.greeting, *self._others_met()), key=lambda each: each.backup)",
+        "self.greeting",
+        ("core/machine/test_backups.py::test_the_newest_is_restored_once_through_changes_of_leader",),
+    ),
+    Mutant(
+        "founder-does-not-wait-for-all",
+        "core/machine/leading.py",
+        "self._members.has_met_all and self._append(",
+        "self._append(",
+        ("core/machine/test_backups.py::test_a_founder_that_is_interrupted_meets_all_again_before_it_founds",),
     ),
 )

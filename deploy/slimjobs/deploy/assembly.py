@@ -16,10 +16,12 @@ import msgspec
 import structlog
 import trio
 
+from slimjobs.core.backups.folder import BackupFolder
 from slimjobs.core.configuration.settings import Orchestrator, Settings
 from slimjobs.core.configuration.source import ConfigurationSource
 from slimjobs.core.decide.decision import Limits
 from slimjobs.core.machine.settings import MachineSettings
+from slimjobs.core.node.backing_up import back_up_forever, mark_in
 from slimjobs.core.node.clock import SystemClock
 from slimjobs.core.node.configuring import propose_forever
 from slimjobs.core.node.opening import open_machine
@@ -75,6 +77,7 @@ async def run_node(
     listeners = await listen(settings.http_host, settings.http_port)
     running = Running(_url(settings, port_of(listeners)), trio.Event(), trio.Event())
     peer_listeners = await listen_for_peers(settings)
+    folder = None if settings.backup_directory is None else BackupFolder(settings.backup_directory)
     declaration = Declaration(source.configuration.services if source.configuration is not None else {})
     async with (
         open_machine(
@@ -82,6 +85,7 @@ async def run_node(
             storage_options(settings),
             machine_settings(settings),
             one_of_several=is_one_of_several(settings),
+            backup=mark_in(folder),
         ) as opened,
         open_world(settings, opened.lock_fd, declaration, access) as world,
         trio.open_nursery() as nursery,
@@ -91,6 +95,8 @@ async def run_node(
             await nursery.start(transport(node, settings).run, peer_listeners)
         await nursery.start(node.run)
         nursery.start_soon(propose_forever, node, source, declaration, settings.job_default_time_zone)
+        if folder is not None:
+            nursery.start_soon(back_up_forever, node, folder, settings.node_name, settings.backup_interval_seconds)
         nursery.start_soon(_say_ready, node, running)
         task_status.started(running)
         surface = within_descriptors(surface_settings(settings))

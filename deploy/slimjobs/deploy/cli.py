@@ -353,6 +353,36 @@ def schedule_audit(first: int, last: int, job: str | None, directory: str | None
     audit(settings_of({"directory": directory}).directory, first, last, job, as_json)
 
 
+@slimjobs.command()
+@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Write nothing; say what there is.")
+@takes_directory
+def backup(file: Path | None, dry_run: bool, directory: str | None, as_json: bool) -> None:
+    """Write the schedules that callers made, with their marks, to FILE or to stdout.
+
+    They are read from the event log of a data directory, also beside a running node. A node does the same by itself
+    where SlimData__BackupDirectory says so.
+    """
+    from slimjobs.deploy.backups import back_up
+
+    back_up(settings_of({"directory": directory}).directory, file, dry_run=dry_run, as_json=as_json)
+
+
+@slimjobs.command()
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+@click.option("--dry-run", is_flag=True, help="Change nothing; say what would come in force.")
+@click.option("--edited", is_flag=True, help="Take it though its checksum does not match what it holds.")
+@takes_url
+def restore(file: Path, dry_run: bool, edited: bool, url: str, as_json: bool) -> None:
+    """Have a running service put those schedules of the backup FILE ('-': stdin) in force that are not.
+
+    What was due before now does not fire. Nothing that is in force is changed, so it may be repeated.
+    """
+    from slimjobs.deploy.backups import restore_backup
+
+    restore_backup(url, file, dry_run=dry_run, edited=edited, as_json=as_json)
+
+
 # The log ------------------------------------------------------------------------------------------------------------
 
 

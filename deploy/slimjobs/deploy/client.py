@@ -122,10 +122,12 @@ class Client:
     def request(
         self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
     ) -> Response:
-        """One request, one answer. Raises `Refused` for 400 and above, `Unreachable`, `Lost`, `Foreign`."""
-        content = None if body is None else json.dumps(body).encode()
+        """One request, one answer; bytes are sent as they are. Raises `Refused`, `Unreachable`, `Lost`, `Foreign`."""
+        content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         with self._sent(_Request(method, path, content, headers or {}, TIMEOUT_SECONDS)) as answer:
             read = answer.response.read()
+            if answer.response.status == http.HTTPStatus.NO_CONTENT and INDEX in answer.response.headers:
+                return Response(answer.response.status, dict(answer.response.getheaders()), None)
             if answer.response.headers.get_content_type() != "application/json":
                 raise Foreign(answer.node.url, answer.response.status)
             return Response(answer.response.status, dict(answer.response.getheaders()), json.loads(read))

@@ -9,9 +9,18 @@ import re
 from collections.abc import Mapping
 
 import msgspec
+import trio
 
+from slimjobs.core.backups.document import UnusableBackup, read, read_head
 from slimjobs.core.configuration.setting_kinds import NODE_NAME
-from slimjobs.core.decide.commands import Removed, RemoveMember, TransferLeadership, Transferred
+from slimjobs.core.decide.commands import (
+    Removed,
+    RemoveMember,
+    RestoreBackup,
+    Restored,
+    TransferLeadership,
+    Transferred,
+)
 from slimjobs.core.decide.refusals import Forbidden, Invalid, OutcomeUnknown, Problem
 from slimjobs.core.machine.queries import ClusterView, ShowCluster
 from slimjobs.core.node.service import Reply
@@ -21,6 +30,7 @@ from slimjobs.http.parameters import Parameters
 from slimjobs.http.problems import KINDS, problem
 from slimjobs.http.rendering import cluster_json
 from slimjobs.http.surface import Asked, BadRequest, Surface
+from slimjobs.projections.backups import Backup
 
 
 async def show_cluster(surface: Surface, asked: Asked, given: Mapping[str, str]) -> Answer:
@@ -59,6 +69,26 @@ async def remove(surface: Surface, asked: Asked, name: str, given: Mapping[str, 
     if isinstance(reply.value, Removed):
         return json_answer(200, {"Name": reply.value.name}, reply.index)
     return _not_done(surface, reply, asked)
+
+
+async def restore(surface: Surface, asked: Asked, given: Mapping[str, str], body: bytes) -> Answer:
+    """`POST /cluster/restore`: the schedules of a backup, its document the body, that are not in force come in force,
+    in one record. Repeated, nothing more comes. Raises BadRequest.
+    """
+    _insiders_only(asked)
+    Parameters(given).raise_if_wrong()
+    try:
+        backup = await trio.to_thread.run_sync(_read_backup, body)
+    except UnusableBackup as error:
+        raise BadRequest(Invalid((Problem("", f"the body is no backup that can be restored: {error}"),))) from None
+    reply = surface.seen(await surface.service.command(RestoreBackup(backup)))
+    if isinstance(reply.value, Restored):
+        return json_answer(200, {"Restored": reply.value.schedules, "Known": reply.value.known}, reply.index)
+    return _not_done(surface, reply, asked)
+
+
+def _read_backup(body: bytes) -> Backup:
+    return read(read_head(body))
 
 
 def _insiders_only(asked: Asked) -> None:

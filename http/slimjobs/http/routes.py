@@ -147,6 +147,11 @@ def _add_cluster_routes(app: Framework, surface: Surface) -> None:
         body = await _body(surface.settings.max_body_bytes)
         return _response(surface, await cluster.transfer(surface, ASKED.get(), request.args, body))
 
+    @app.post("/cluster/restore")
+    async def restore() -> Response:
+        body = await _body(surface.settings.max_batch_bytes)
+        return _response(surface, await cluster.restore(surface, ASKED.get(), request.args, body))
+
     @app.delete("/cluster/members/<name>")
     async def remove(name: str) -> Response:
         return _response(surface, await cluster.remove(surface, ASKED.get(), name, request.args))

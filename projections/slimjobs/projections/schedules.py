@@ -17,6 +17,7 @@ import msgspec
 from slimjobs.eventlog.events.definitions import Source
 from slimjobs.eventlog.events.runs import RunId
 from slimjobs.eventlog.events.schedules import (
+    BackupExpected,
     BackupRestored,
     ConcurrencyPolicy,
     Plan,
@@ -95,12 +96,16 @@ class Schedule(msgspec.Struct, array_like=True):
 
 
 class Schedules:
-    """The tables of schedules. Only the folds below write them, and a restored snapshot through `enter`."""
+    """The tables of schedules. Only the folds below write them, and a restored snapshot through `enter`.
+
+    `expected` is the backup that the founding found and that is not restored yet, `restored` the last one that was.
+    """
 
     def __init__(self) -> None:
         self.by_id: dict[ScheduleId, Schedule] = {}
         self.by_job: dict[str, dict[ScheduleId, None]] = {}
-        self.restored = False
+        self.expected: BackupExpected | None = None
+        self.restored: BackupRestored | None = None
         self._due: list[tuple[int, ScheduleId]] = []
         self._unfinished: dict[RunId, ScheduleId] = {}
 
@@ -206,8 +211,12 @@ def _skipped(schedules: Schedules, event: ScheduleSkipped, _: int) -> None:
     schedules.expect(schedule)
 
 
+def _expected(schedules: Schedules, event: BackupExpected, _: int) -> None:
+    schedules.expected = event
+
+
 def _restored(schedules: Schedules, event: BackupRestored, _: int) -> None:
-    schedules.restored = True
+    schedules.expected, schedules.restored = None, event
 
 
 def _longer(ledger: bytes, row: bytes) -> bytes:
@@ -231,5 +240,6 @@ SCHEDULE_FOLDS: Final[Mapping[type, Callable[[Schedules, Any, int], None]]] = {
     ScheduleResumed: _resumed,
     ScheduleFired: _fired,
     ScheduleSkipped: _skipped,
+    BackupExpected: _expected,
     BackupRestored: _restored,
 }

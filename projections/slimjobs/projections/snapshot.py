@@ -21,6 +21,7 @@ import msgspec
 
 from slimjobs.eventlog.events.definitions import Definition, Source
 from slimjobs.eventlog.events.runs import RunId
+from slimjobs.eventlog.events.schedules import BackupExpected, BackupRestored
 from slimjobs.eventlog.raft.types import Index, NodeId
 from slimjobs.projections import fold
 from slimjobs.projections.schedules import Schedule
@@ -73,7 +74,8 @@ class _Counters(msgspec.Struct, array_like=True):
     level: int
     members: list[tuple[str, NodeId]]
     former_members: list[NodeId]
-    restored: bool = False
+    expected: BackupExpected | None = None
+    restored: BackupRestored | None = None
 
 
 class _VersionRow(msgspec.Struct, array_like=True):
@@ -171,6 +173,7 @@ def _counters_of(state: State) -> _Counters:
         state.level,
         sorted(state.members.items()),
         list(state.former_members),
+        state.schedules.expected,
         state.schedules.restored,
     )
 
@@ -229,7 +232,7 @@ def _counters(state: State, counters: _Counters) -> None:
     state.next_version, state.next_admission = counters.next_version, counters.next_admission
     state.level, state.members = counters.level, dict(counters.members)
     state.former_members = dict.fromkeys(counters.former_members)
-    state.schedules.restored = counters.restored
+    state.schedules.expected, state.schedules.restored = counters.expected, counters.restored
 
 
 def _version(state: State, version: _VersionRow) -> None:

@@ -11,6 +11,7 @@ from slimjobs.core.configuration.cron import Timetable, parse_cron
 from slimjobs.eventlog.events.record import Record
 from slimjobs.eventlog.events.runs import RunEnqueued, RunId
 from slimjobs.eventlog.events.schedules import (
+    BackupRestored,
     Plan,
     ScheduleAdded,
     ScheduleFired,
@@ -47,10 +48,11 @@ class Almanac:
         """Judge what a record says of schedules."""
         enqueued = {event.run for event in record.events if isinstance(event, RunEnqueued)}
         later = [event for event in record.events if isinstance(event, ScheduleFired)]
+        restores = any(isinstance(event, BackupRestored) for event in record.events)
         for event in record.events:
             match event:
                 case ScheduleAdded():
-                    self._added(event, record.at)
+                    self._added(event, record.at, restores=restores)
                 case ScheduleRemoved(schedule):
                     del self.schedules[schedule]
                 case SchedulePaused(schedule):
@@ -61,7 +63,7 @@ class Almanac:
                 case ScheduleFired():
                     self._fired(event, record.at, enqueued)
                 case ScheduleSkipped():
-                    self._skipped(event, record.at, fires=bool(later))
+                    self._skipped(event, record.at, fires=bool(later), restores=restores)
 
     def overdue(self, at: int) -> list[ScheduleId]:
         """Those that should have done something before this time."""
@@ -71,9 +73,10 @@ class Almanac:
             if not expected.paused and expected.due != NEVER and expected.due <= at
         ]
 
-    def _added(self, event: ScheduleAdded, at: int) -> None:
+    def _added(self, event: ScheduleAdded, at: int, *, restores: bool) -> None:
         timetable = Timetable(parse_cron(event.plan.expression), event.plan.time_zone)
-        assert event.next_due == _next(timetable, at), "it begins with the first instant after it was made"
+        after = min(at, event.next_due - 1) if restores and event.next_due != NEVER else at
+        assert event.next_due == _next(timetable, after), "it begins with the first instant that is not accounted for"
         paused = event.paused_since != NEVER
         self.schedules[event.schedule] = Expected(event.plan, timetable, event.next_due, paused)
 
@@ -96,7 +99,7 @@ class Almanac:
         self.fired.add((event.schedule, event.instant))
         self._goes_on(expected, event.instant, event.next_due, at)
 
-    def _skipped(self, event: ScheduleSkipped, at: int, *, fires: bool) -> None:
+    def _skipped(self, event: ScheduleSkipped, at: int, *, fires: bool, restores: bool) -> None:
         self._checked.look(Invariant.INSTANTS)
         expected = self.schedules[event.schedule]
         assert event.first == expected.due, f"{event} does not begin with what is due ({expected.due})"
@@ -106,7 +109,7 @@ class Almanac:
         late_ms = at - event.last
         if event.reason in (SkipReason.DEADLINE, SkipReason.NO_LEADER):
             too_late = late_ms > 1000 * expected.plan.starting_deadline_seconds
-            assert too_late or fires, f"{event} could have fired ({late_ms} ms late)"
+            assert too_late or fires or restores, f"{event} could have fired ({late_ms} ms late)"
         assert expected.paused == (event.reason is SkipReason.PAUSED), f"{event}: paused is {expected.paused}"
         self._goes_on(expected, event.last, event.next_due, at, fires=fires)
 

@@ -51,6 +51,7 @@ from slimjobs.eventlog.events.definitions import Definition, Source
 from slimjobs.eventlog.events.schedules import Plan
 from slimjobs.eventlog.raft import NodeId, Raft, Role
 from slimjobs.eventlog.storage.requests import InstallSnapshot, PublishSnapshot, SnapshotRefused
+from slimjobs.eventlog.transport.greeting import NO_BACKUP
 from tests.core.machine.chronicle import Chronicle, consensus_of
 from tests.core.machine.cluster_disk import ClusterDisk
 from tests.core.machine.network import Door, Network
@@ -113,6 +114,7 @@ class Host:
         self.disk_delay_ns = (100_000, 1_000_000)
         self.wake_at: int | None = None
         self.stopped: Stop | None = None
+        self.backup = NO_BACKUP
 
     @property
     def machine(self) -> Machine:
@@ -224,7 +226,7 @@ class ClusterWorld:
         host.last_token = 0
         start, state, blank = host.disk.start(self.random.getrandbits(64))
         founding_id = f"{name}-{host.life}"
-        host.process = Machine(start, state, host.disk.room, founding_id, host.settings, blank)
+        host.process = Machine(start, state, host.disk.room, founding_id, host.settings, blank, backup=host.backup)
         host.inbox.clear()
         host.turn_due = host.disk_busy = False
         host.wake_at = host.stopped = None

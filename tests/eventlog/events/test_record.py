@@ -61,6 +61,7 @@ from slimjobs.eventlog.events.runs import (
     run_id_text,
 )
 from slimjobs.eventlog.events.schedules import (
+    BackupExpected,
     BackupRestored,
     ConcurrencyPolicy,
     Plan,
@@ -148,6 +149,7 @@ EVENTS: tuple[Event, ...] = (
     ScheduleFired(SCHEDULE, AT, RUN, AT + 60_000, replaced=(RunId(b"9876543210"),)),
     ScheduleSkipped(SCHEDULE, AT, AT + 60_000, 2, SkipReason.NO_LEADER, AT + 120_000),
     ScheduleSkipped(SCHEDULE, AT, AT, 1, SkipReason.REFUSED, -1, "the queue is full"),
+    BackupExpected("node-1", 1_700_000_000_000, 50_000),
     BackupRestored("c1", 50_000, 3),
 )
 """Every event, in every form in which it is written. New ones are added here, and their lines to the file."""

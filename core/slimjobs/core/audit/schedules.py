@@ -90,9 +90,11 @@ class Audit:
         self.at = record.at
         for event in record.events:
             match event:
-                case ScheduleAdded(schedule, job, _, plan):
+                case ScheduleAdded(schedule, job, _, plan, next_due):
                     self._end(schedule, record.at)
-                    self._lives[schedule] = _Life(schedule, job, plan, record.at, paused_since=event.paused_since)
+                    # One of a backup may bring instants of its past that are still to be accounted for.
+                    begin = record.at if next_due == NEVER else min(record.at, next_due - 1)
+                    self._lives[schedule] = _Life(schedule, job, plan, begin, paused_since=event.paused_since)
                 case ScheduleRemoved(schedule):
                     self._end(schedule, record.at)
                 case SchedulePaused(schedule):

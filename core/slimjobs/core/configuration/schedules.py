@@ -49,7 +49,11 @@ class DeclaredSchedule(msgspec.Struct, frozen=True):
 
 def read_schedule(spot: Spot) -> DeclaredSchedule | None:
     """The schedule that stands here; None if it has no expression that can be read."""
-    fields = Fields(spot, KEYS)
+    return schedule_of(Fields(spot, KEYS))
+
+
+def schedule_of(fields: Fields) -> DeclaredSchedule | None:
+    """The schedule that these members write; None if they have no expression that can be read."""
     expression = fields.need("Schedule", _expression)
     overrides = Overrides(
         args=fields.take("Args", texts),

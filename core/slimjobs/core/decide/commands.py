@@ -9,7 +9,8 @@ import msgspec
 from slimjobs.core.decide.refusals import Problem
 from slimjobs.eventlog.events.definitions import Definition, Overrides, Source
 from slimjobs.eventlog.events.runs import RunId
-from slimjobs.eventlog.events.schedules import Plan, ScheduleId
+from slimjobs.eventlog.events.schedules import BackupExpected, Plan, ScheduleId
+from slimjobs.projections.backups import Backup
 
 
 class Requested(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -107,6 +108,13 @@ class RunSchedule(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=Fal
     key: IdempotencyKey | None = None
 
 
+class RestoreBackup(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
+    """Put the schedules of a backup in force that are not; `expected`: only while the log waits for this very one."""
+
+    backup: Backup
+    expected: BackupExpected | None = None
+
+
 class TransferLeadership(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
     """Let another voter lead: the named one, or with an empty name whoever is furthest."""
 
@@ -120,7 +128,7 @@ class RemoveMember(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=Fa
 
 
 ScheduleCommand = AddSchedule | RemoveSchedule | PauseSchedule | RunSchedule
-Command = Trigger | DeleteRun | Configure | ScheduleCommand | TransferLeadership | RemoveMember
+Command = Trigger | DeleteRun | Configure | ScheduleCommand | RestoreBackup | TransferLeadership | RemoveMember
 
 
 class Accepted(msgspec.Struct, frozen=True, tag=True, gc=False):
@@ -147,6 +155,13 @@ class ScheduleSet(msgspec.Struct, frozen=True, tag=True, gc=False):
     """The schedule is as it was asked to be: paused, due again, or gone."""
 
 
+class Restored(msgspec.Struct, frozen=True, tag=True, gc=False):
+    """So many schedules of the backup came in force; those that were `known` are as they were."""
+
+    schedules: int
+    known: int
+
+
 class Configured(msgspec.Struct, frozen=True, tag=True, gc=False):
     """The definitions are in force. `changed`: some of them were not before."""
 
@@ -165,4 +180,4 @@ class Removed(msgspec.Struct, frozen=True, tag=True, gc=False):
     name: str
 
 
-Result = Accepted | Deleted | ScheduleMade | ScheduleSet | Configured | Transferred | Removed
+Result = Accepted | Deleted | ScheduleMade | ScheduleSet | Restored | Configured | Transferred | Removed

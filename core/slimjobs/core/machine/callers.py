@@ -16,6 +16,7 @@ from slimjobs.core.decide.commands import (
     PauseSchedule,
     RemoveMember,
     RemoveSchedule,
+    RestoreBackup,
     RunSchedule,
     ScheduleCommand,
     TransferLeadership,
@@ -26,6 +27,7 @@ from slimjobs.core.decide.configuring import decide_configuration
 from slimjobs.core.decide.decision import Decision
 from slimjobs.core.decide.deleting import decide_deletion
 from slimjobs.core.decide.refusals import NoLeader, NoRoom, OutcomeUnknown, Refusal
+from slimjobs.core.decide.restoring import decide_restore
 from slimjobs.core.decide.scheduling import (
     decide_addition,
     decide_pause,
@@ -88,6 +90,7 @@ class Callers:
     ) -> None:
         self.answers = Answers(outbox)
         self.problems: tuple[str, ...] = ()
+        self.backup_problem = ""
         self.waiting: Line[Request] = Line()
         self._journal = journal
         self._supervisor = supervisor
@@ -186,7 +189,7 @@ class Callers:
 
     def _decision(
         self,
-        command: Trigger | DeleteRun | Configure | ScheduleCommand | RemoveMember,
+        command: Trigger | DeleteRun | Configure | ScheduleCommand | RestoreBackup | RemoveMember,
         dependencies_seen: Collection[str],
         now: Now,
     ) -> Decision | Refusal:
@@ -208,6 +211,8 @@ class Callers:
             case RunSchedule():
                 trigger = trigger_of(state, command)
                 return self._decision(trigger, dependencies_seen, now) if isinstance(trigger, Trigger) else trigger
+            case RestoreBackup():
+                return decide_restore(state, command, self._timetables, now.wall_ms)
             case RemoveMember(name):
                 return self._members.decide_removal(name)
 
@@ -253,8 +258,11 @@ class Callers:
     def known_problems(self) -> tuple[str, ...]:
         """What is wrong with this node's configuration, with what declares jobs, or with what is seen of the world."""
         broken, troubles = self._journal.state.refused, self._journal.state.troubles
+        backup, expected = self.backup_problem, self._journal.state.schedules.expected
         return (
             *self.problems,
+            *((backup,) if backup else ()),
+            *((f"The schedules of the backup that {expected.node} has are not restored yet",) if expected else ()),
             *(f"CronJob '{name}': {problem}" for name in sorted(broken) for problem in broken[name]),
             *(_not_seen(what, troubles[what]) for what in sorted(troubles) if troubles[what].detail),
         )

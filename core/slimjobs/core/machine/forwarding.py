@@ -17,14 +17,14 @@ from slimjobs.core.machine.journal import Journal
 from slimjobs.core.machine.letters import Answered, Forwarded, NotLeading, Withdrawn
 from slimjobs.core.machine.members import NOBODY, Members
 from slimjobs.core.machine.outbox import Outbox
-from slimjobs.core.machine.queries import ListRuns, ShowCluster, ShowRun, ShowStatus
+from slimjobs.core.machine.queries import ListRuns, ShowBackup, ShowCluster, ShowRun, ShowStatus
 from slimjobs.core.machine.reading import read
 from slimjobs.core.machine.requests import Request, asked_again, told_too_late
 from slimjobs.core.machine.settings import MachineSettings
 from slimjobs.eventlog.raft import Index, NodeId, Raft, Role
 from slimjobs.eventlog.raft.entropy import Entropy
 
-_READ_HERE = ListRuns | ShowStatus
+_READ_HERE = ListRuns | ShowStatus | ShowBackup
 
 
 class _Passed(msgspec.Struct, frozen=True):

@@ -90,6 +90,12 @@ class ConfigurationRefused(msgspec.Struct, frozen=True):
     problems: tuple[str, ...]
 
 
+class BackupTold(msgspec.Struct, frozen=True):
+    """What is wrong with the backups of this node; empty if nothing is."""
+
+    problem: str
+
+
 class HandOver(msgspec.Struct, frozen=True):
     """The node is about to stop: another one is to lead."""
 
@@ -109,6 +115,7 @@ Input = (
     | ScalingEnded
     | EffectEnded
     | ConfigurationRefused
+    | BackupTold
     | HandOver
     | PeerMet
     | PeerLost

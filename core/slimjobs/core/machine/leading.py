@@ -26,7 +26,7 @@ from slimjobs.core.machine.scheduling import Scheduling
 from slimjobs.core.machine.services import Services
 from slimjobs.core.machine.settings import MachineSettings
 from slimjobs.core.machine.supervising import Supervising
-from slimjobs.eventlog.events.cluster import ClusterFounded, LevelRaised, MemberNamed, SightLost
+from slimjobs.eventlog.events.cluster import LevelRaised, SightLost
 from slimjobs.eventlog.events.record import Event
 from slimjobs.eventlog.events.runs import RunId
 from slimjobs.eventlog.raft import Raft, Role, Term
@@ -180,9 +180,9 @@ class Leading:
             self._change_membership()
         self._transfer()
 
+    # Who has the newest backup is known while all are there; a founder that was interrupted meets them again.
     def _found(self, now: Now) -> bool:
-        founded = (ClusterFounded(self._founding_id), MemberNamed(self._settings.name, self._raft.id))
-        return self._append(founded, "founding", now)
+        return self._members.has_met_all and self._append(self._members.founding(self._founding_id), "founding", now)
 
     # Design §2: whose clock is wrong stamps nothing.
     def _hands_over(self, now: Now) -> bool:

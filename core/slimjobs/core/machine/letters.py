@@ -16,6 +16,7 @@ from slimjobs.core.decide.commands import (
     Command,
     DeleteRun,
     Requested,
+    RestoreBackup,
     Result,
     RunSchedule,
     ScheduleCommand,
@@ -28,6 +29,7 @@ from slimjobs.eventlog.events.runs import RUN_ID_BYTES, RunId
 from slimjobs.eventlog.events.schedules import Plan
 from slimjobs.eventlog.raft.messages import Append, Message
 from slimjobs.eventlog.raft.types import Index, Natural, NodeId, Term
+from slimjobs.projections.backups import BackedSchedule
 
 
 class Forwarded(msgspec.Struct, frozen=True, array_like=True, tag=32, gc=False):
@@ -133,6 +135,8 @@ def malformed_wish(said: Command | Query) -> str:
             return "a request about what can be no run"
         case ShowRun(wait_seconds=seconds) if not 0 <= seconds <= LONGEST_WAIT_SECONDS:
             return f"a question that waits for {seconds} s"
+        case RestoreBackup(backup=backup):
+            return next(filter(None, map(_malformed_backed, backup.schedules)), "")
     return _malformed_about_schedule(said) if isinstance(said, ScheduleCommand | ListFires) else ""
 
 
@@ -142,6 +146,12 @@ def _malformed_about_schedule(said: ScheduleCommand | ListFires) -> str:
     if isinstance(said, RunSchedule) and not _names_a_run(said.job, said.run):
         return "a request for what can be no run"
     return _malformed_plan(said.plan) if isinstance(said, AddSchedule) else ""
+
+
+def _malformed_backed(backed: BackedSchedule) -> str:
+    if not _names_a_run(backed.job, RunId(backed.schedule)):
+        return "a backup of what can be no schedule"
+    return _malformed_plan(backed.plan)
 
 
 def _malformed_plan(plan: Plan) -> str:

@@ -21,6 +21,7 @@ from slimjobs.core.machine.forwarding import Forwarding
 from slimjobs.core.machine.inputs import (
     Abandoned,
     Asked,
+    BackupTold,
     Called,
     ConfigurationRefused,
     EffectEnded,
@@ -75,7 +76,7 @@ from slimjobs.eventlog.storage.requests import (
     StateLoaded,
     Ticket,
 )
-from slimjobs.eventlog.transport.greeting import Greeting, PeerLost, PeerMet
+from slimjobs.eventlog.transport.greeting import NO_BACKUP, Greeting, PeerLost, PeerMet
 from slimjobs.projections.desired import desired_of
 from slimjobs.projections.snapshot import restore
 from slimjobs.projections.state import State
@@ -94,6 +95,7 @@ class Machine:
     """A node. `founding_id` becomes the cluster's id if this node founds one; `room` is the disk's at the start.
 
     `blank`: the directory holds nothing, nor ever did, as far as it can tell. `cluster`: whose log it holds.
+    `backup`: the time and index of the backup that this node could bring into a new cluster.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class Machine:
         settings: MachineSettings,
         blank: bool,
         cluster: str = "",
+        backup: tuple[int, int] = NO_BACKUP,
     ) -> None:
         self._settings = settings
         self._tick_ns = settings.election_milliseconds * 1_000_000 // TICKS.election_ticks
@@ -113,7 +116,7 @@ class Machine:
         self._journal = Journal(state, self._raft, room)
         self._supervisor = Supervisor(desired_of(state))
         self._reports = Reports(self._raft, self._outbox, settings)
-        self._members = Members(self._raft, self._journal, self._reports, blank, cluster, settings)
+        self._members = Members(self._raft, self._journal, self._reports, blank, cluster, backup, settings)
         timetables = Timetables()
         self._callers = Callers(self._journal, self._supervisor, self._members, timetables, self._outbox, settings)
         self._forwarding = Forwarding(
@@ -338,6 +341,9 @@ class Machine:
     def _configuration_refused(self, refused: ConfigurationRefused) -> None:
         self._callers.problems = refused.problems
 
+    def _backup_told(self, told: BackupTold) -> None:
+        self._callers.backup_problem = told.problem
+
     # The disk -------------------------------------------------------------------------------------------------------
 
     def _persisted(self, persisted: Persisted) -> None:
@@ -549,6 +555,7 @@ _TAKES: Final[Mapping[type, Callable[[Machine, Any], None]]] = {
     ScalingEnded: Machine._scaling_ended,
     EffectEnded: Machine._effect_ended,
     ConfigurationRefused: Machine._configuration_refused,
+    BackupTold: Machine._backup_told,
     Tick: Machine._nothing,
     Persisted: Machine._persisted,
     Room: Machine._room,

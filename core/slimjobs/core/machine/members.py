@@ -22,11 +22,12 @@ from slimjobs.core.machine.journal import Journal
 from slimjobs.core.machine.queries import ClusterView, MemberRow
 from slimjobs.core.machine.reports import Heard, Reports, Seen
 from slimjobs.core.machine.settings import MachineSettings
-from slimjobs.eventlog.events.cluster import MemberDropped, MemberNamed
+from slimjobs.eventlog.events.cluster import ClusterFounded, MemberDropped, MemberNamed
 from slimjobs.eventlog.events.record import Event
+from slimjobs.eventlog.events.schedules import BackupExpected
 from slimjobs.eventlog.raft import ChangeKind, MembershipChange, NodeId, Raft, Role
 from slimjobs.eventlog.raft.core import FOUNDING_TERM
-from slimjobs.eventlog.transport.greeting import PROTOCOL, Greeting, PeerLost
+from slimjobs.eventlog.transport.greeting import NO_BACKUP, PROTOCOL, Greeting, PeerLost
 
 CAUGHT_UP_ENTRIES: Final = 1_000
 """A learner that is no further behind than this is promoted."""
@@ -38,7 +39,14 @@ class Members:
     """The members as the log names them, the peers as they are met, and what is to be done about the difference."""
 
     def __init__(
-        self, raft: Raft, journal: Journal, reports: Reports, blank: bool, cluster: str, settings: MachineSettings
+        self,
+        raft: Raft,
+        journal: Journal,
+        reports: Reports,
+        blank: bool,
+        cluster: str,
+        backup: tuple[int, int],
+        settings: MachineSettings,
     ) -> None:
         self._raft = raft
         self._journal = journal
@@ -47,6 +55,7 @@ class Members:
         self._settings = settings
         self._met: dict[str, Greeting] = {}
         self._cluster = cluster
+        self._backup = backup
         self.successor = NOBODY
 
     # Peers ----------------------------------------------------------------------------------------------------------
@@ -81,6 +90,7 @@ class Members:
             level=settings.event_level,
             version=settings.version,
             has_log=has_log,
+            backup=self._backup,
         )
 
     # What the log says last counts, and that may be more than is known to be committed.
@@ -109,10 +119,24 @@ class Members:
     # over. All have to be asked: one that is away may be what is left of an older cluster.
     def may_found(self) -> bool:
         """Whether there surely is no cluster, and this node is the one to found it."""
-        configured = self._settings.configured
-        if not self.greeting.empty or self._settings.name != min(configured, key=_ordinal):
+        if not self.greeting.empty or self._settings.name != min(self._settings.configured, key=_ordinal):
             return False
-        return all(name == self._settings.name or (name in self._met and self._met[name].empty) for name in configured)
+        return self.has_met_all and all(met.empty for met in self._others_met())
+
+    @property
+    def has_met_all(self) -> bool:
+        """Whether a connection to every other configured node stands."""
+        return len([*self._others_met()]) == len(self._settings.configured) - 1
+
+    def _others_met(self) -> Iterator[Greeting]:
+        others = (name for name in self._settings.configured if name != self._settings.name)
+        return (self._met[name] for name in others if name in self._met)
+
+    def founding(self, cluster: str) -> tuple[Event, ...]:
+        """What founds a cluster of this name. Of all nodes' backups it waits for the newest."""
+        founded: tuple[Event, ...] = (ClusterFounded(cluster), MemberNamed(self._settings.name, self._raft.id))
+        newest = max((self.greeting, *self._others_met()), key=lambda each: each.backup)
+        return founded if newest.backup == NO_BACKUP else (*founded, BackupExpected(newest.name, *newest.backup))
 
     # As a leader ----------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import msgspec
 
 from slimjobs.eventlog.events.runs import RunId
 from slimjobs.eventlog.events.schedules import ScheduleId
+from slimjobs.projections.backups import BackupView
 from slimjobs.projections.views import FireList, RunDetail, RunPage, RunStatus, ScheduleList, Status
 
 
@@ -52,6 +53,10 @@ class ShowStatus(msgspec.Struct, frozen=True, array_like=True, tag=True):
     internal: bool
 
 
+class ShowBackup(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """The schedules that callers made, as a backup has them. For this node itself: no caller asks it."""
+
+
 class ShowCluster(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """The members, as the leader sees them; without one, as this node does."""
 
@@ -85,5 +90,5 @@ class ClusterView(msgspec.Struct, frozen=True, tag=True):
     told_by: str
 
 
-Query = ListRuns | ShowRun | ListSchedules | ListFires | ShowStatus | ShowCluster
-View = RunPage | RunDetail | ScheduleList | FireList | Status | ClusterView
+Query = ListRuns | ShowRun | ListSchedules | ListFires | ShowStatus | ShowBackup | ShowCluster
+View = RunPage | RunDetail | ScheduleList | FireList | Status | BackupView | ClusterView

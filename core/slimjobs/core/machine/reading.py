@@ -7,8 +7,9 @@ from collections.abc import Collection, Sequence
 from slimjobs.core.decide.deleting import unknown_run
 from slimjobs.core.decide.refusals import Invalid, Problem, Refusal, UnknownSchedule
 from slimjobs.core.decide.triggering import private_to_outsiders
-from slimjobs.core.machine.queries import ListFires, ListRuns, ListSchedules, ShowRun, ShowStatus, View
+from slimjobs.core.machine.queries import ListFires, ListRuns, ListSchedules, ShowBackup, ShowRun, ShowStatus, View
 from slimjobs.eventlog.events.definitions import Visibility
+from slimjobs.projections.backups import backup_view
 from slimjobs.projections.listing import (
     BadCursor,
     detail_of_run,
@@ -21,13 +22,15 @@ from slimjobs.projections.schedule_listing import fires_of, schedules_of
 from slimjobs.projections.state import State
 from slimjobs.projections.views import Status
 
-Readable = ListRuns | ShowRun | ListSchedules | ListFires | ShowStatus
+Readable = ListRuns | ShowRun | ListSchedules | ListFires | ShowStatus | ShowBackup
 
 
 def read(state: State, query: Readable, observed: Collection[str], problems: Sequence[str]) -> View | Refusal:
     """Answer a query from the state as it is now."""
     if isinstance(query, ShowStatus):
         return _status(state, query, problems)
+    if isinstance(query, ShowBackup):
+        return backup_view(state)
     if (hidden := private_to_outsiders(state, query.job, query.internal)) is not None:
         return hidden
     match query:

@@ -21,6 +21,7 @@ from slimjobs.eventlog.storage.errors import DiskFailed, StorageError
 from slimjobs.eventlog.storage.files import Files
 from slimjobs.eventlog.storage.requests import DiskAnswer
 from slimjobs.eventlog.storage.store import RecoveryReport, Storage, StorageOptions
+from slimjobs.eventlog.transport.greeting import NO_BACKUP
 from slimjobs.projections.snapshot import restore
 
 STOP_SECONDS: Final = 1.0
@@ -67,14 +68,20 @@ class Opened:
 
 @asynccontextmanager
 async def open_machine(
-    files: Files, options: StorageOptions, settings: MachineSettings, *, one_of_several: bool = False
+    files: Files,
+    options: StorageOptions,
+    settings: MachineSettings,
+    *,
+    one_of_several: bool = False,
+    backup: tuple[int, int] = NO_BACKUP,
 ) -> AsyncIterator[Opened]:
     """Take the directory and recover, in a thread; let go of it at the end.
 
-    What is damaged is set aside if this is one node of several, which have what it lost. Raises `DirectoryTaken`,
+    What is damaged is set aside if this is one node of several, which have what it lost. `backup` is the mark of the
+    backup that this node could bring into a new cluster. Raises `DirectoryTaken`,
     `NewerFormat`, `Damage`, `DiskFailed` or `BrokenLog` where it cannot be used.
     """
-    opened = await trio.to_thread.run_sync(_open, files, options, settings, one_of_several)
+    opened = await trio.to_thread.run_sync(_open, files, options, settings, one_of_several, backup)
     try:
         yield opened
     finally:
@@ -82,7 +89,9 @@ async def open_machine(
             await trio.to_thread.run_sync(opened.close)
 
 
-def _open(files: Files, options: StorageOptions, settings: MachineSettings, one_of_several: bool) -> Opened:
+def _open(
+    files: Files, options: StorageOptions, settings: MachineSettings, one_of_several: bool, backup: tuple[int, int]
+) -> Opened:
     opening = Storage.open_or_set_aside if one_of_several else Storage.open
     try:
         storage = opening(files, secrets.token_hex(16), options)
@@ -92,7 +101,7 @@ def _open(files: Files, options: StorageOptions, settings: MachineSettings, one_
     state = restore(storage.snapshot_frames())
     start = start_of(storage, secrets.randbits(64))
     cluster = cluster_in_log(storage) or state.cluster
-    machine = Machine(start, state, storage.room, secrets.token_hex(8), settings, storage.blank, cluster)
+    machine = Machine(start, state, storage.room, secrets.token_hex(8), settings, storage.blank, cluster, backup)
     return Opened(storage, machine)
 
 

@@ -22,6 +22,7 @@ from slimjobs.core.decide.commands import Command
 from slimjobs.core.machine.inputs import (
     Abandoned,
     Asked,
+    BackupTold,
     Called,
     ConfigurationRefused,
     EffectEnded,
@@ -173,6 +174,10 @@ class Node:
     def configuration_refused(self, problems: tuple[str, ...]) -> None:
         """The configuration could not be read again (or, with no problems, it can now): shown to whoever asks."""
         self._post(ConfigurationRefused(problems))
+
+    def backup_told(self, problem: str) -> None:
+        """What is wrong with this node's backups (empty: nothing is any more): shown to whoever asks."""
+        self._post(BackupTold(problem))
 
     async def _ask(self, said: Callable[[Token], Called | Asked]) -> Reply:
         self._last_token += 1

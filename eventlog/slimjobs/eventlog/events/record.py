@@ -41,6 +41,7 @@ from slimjobs.eventlog.events.runs import (
     RunSucceeded,
 )
 from slimjobs.eventlog.events.schedules import (
+    BackupExpected,
     BackupRestored,
     ScheduleAdded,
     ScheduleFired,
@@ -81,6 +82,7 @@ Event = (
     | ScheduleResumed
     | ScheduleFired
     | ScheduleSkipped
+    | BackupExpected
     | BackupRestored
 )
 

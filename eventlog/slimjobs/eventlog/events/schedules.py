@@ -101,8 +101,17 @@ class ScheduleSkipped(msgspec.Struct, frozen=True, array_like=True, tag=45, gc=F
     detail: str = ""
 
 
+class BackupExpected(msgspec.Struct, frozen=True, array_like=True, tag=47, gc=False):
+    """The founding found this backup to be the newest of all nodes': of that time and index, on the node of that name,
+    which is to bring it."""
+
+    node: str
+    at: int
+    index: int
+
+
 class BackupRestored(msgspec.Struct, frozen=True, array_like=True, tag=46, gc=False):
-    """The schedules of a backup came into this log, in the same record. A cluster restores once, at its founding."""
+    """The schedules of a backup, of that cluster and index, came into this log, in the same record."""
 
     cluster: str
     index: int

@@ -10,6 +10,8 @@ from slimjobs.eventlog.raft.types import NodeId
 
 PROTOCOL: Final = 1
 
+NO_BACKUP: Final = (0, 0)
+
 
 class Greeting(msgspec.Struct, frozen=True, array_like=True):
     """A node introduces itself. Fields are only ever appended, with defaults.
@@ -17,7 +19,7 @@ class Greeting(msgspec.Struct, frozen=True, array_like=True):
     `cluster` is empty while it belongs to none. `empty`: its directory holds nothing, nor anything set aside.
     `has_log`: it holds entries, and so belongs somewhere. `guest`:
     it is no peer, only asks for things and is answered on its own connection. `level` is the highest event level that
-    it understands.
+    it understands. `backup`: the time (Unix ms) and the index, in whatever log, of the backup that it could restore.
     """
 
     protocol: int
@@ -29,6 +31,7 @@ class Greeting(msgspec.Struct, frozen=True, array_like=True):
     level: int
     version: str
     has_log: bool = False
+    backup: tuple[int, int] = NO_BACKUP
 
 
 class PeerMet(msgspec.Struct, frozen=True):

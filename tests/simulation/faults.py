@@ -23,6 +23,7 @@ from tests.core.machine import chaos, disk_chaos
 from tests.core.machine.network import FAIR
 from tests.core.machine.timeline import MILLISECOND
 from tests.core.machine.world import definition
+from tests.simulation.cron_jobs import NAMES as CRON_JOBS
 from tests.simulation.worlds import DEPENDENCIES, SCALING
 
 if TYPE_CHECKING:
@@ -387,6 +388,33 @@ def scale_by_hand(simulation: Simulation) -> None:
         simulation.world.surroundings_changed()
 
 
+def change_cron_job(simulation: Simulation) -> None:
+    """Somebody applies an annotated CronJob, changes, breaks or removes it."""
+    random, cron_jobs = simulation.random, simulation.cron_jobs
+    name, roll = random.choice(CRON_JOBS), random.random()
+    if roll < 0.2:
+        cron_jobs.remove(name)
+        simulation.world.say("the CronJob", name, "is removed")
+    elif roll < 0.4:
+        cron_jobs.spoil(name)
+        simulation.world.say("the CronJob", name, "is broken")
+    else:
+        depends_on = random.choice([(), (), DEPENDENCIES[:1], DEPENDENCIES])
+        applied = cron_jobs.apply(random, name, depends_on, scheduled=simulation.has_schedules)
+        simulation.world.orchestrator.allow(name, applied.number_parallel_job)
+        simulation.world.say("the CronJob", name, "is applied with a cap of", applied.number_parallel_job)
+    simulation.world.surroundings_changed()
+
+
+def lose_sight_of_cron_jobs(simulation: Simulation) -> None:
+    """What a node watches of CronJobs breaks, or its right to see them is taken away for a moment."""
+    name = simulation.random.choice(simulation.names)
+    if name in simulation.world.surroundings.sights:
+        simulation.world.say(name, "loses sight of CronJobs")
+        simulation.world.surroundings.lose_sight_of_declarations(name)
+        simulation.world.surroundings_changed()
+
+
 def lose_sight(simulation: Simulation) -> None:
     """What a node watches of its surroundings breaks."""
     name = simulation.random.choice(simulation.names)
@@ -492,6 +520,8 @@ TABLE: Final = (
     Fault("dependency-removed", remove_service, 0.5),
     Fault("dependency-scaled-by-hand", scale_by_hand, 1),
     Fault("sight-of-services-lost", lose_sight, 1),
+    Fault("cron-jobs-change", change_cron_job, 2),
+    Fault("sight-of-cron-jobs-lost", lose_sight_of_cron_jobs, 1),
     Fault("reload", reload, 1),
     Fault("configuration-spoiled", spoil_configuration, 0.5),
     Fault("repeated-calls", repeat_calls, 3),

@@ -10,7 +10,7 @@ from random import Random
 
 import msgspec
 
-from slimjobs.core.orchestrators.ports import Changed, Observation, ObservedAttempt, ObservedJob, Phase, Vanished
+from slimjobs.core.orchestrators.ports import Changed, Job, Observation, ObservedAttempt, ObservedJob, Phase, Vanished
 from slimjobs.eventlog.events.runs import RunId
 from tests.core.machine.invariants import Invariant
 from tests.core.machine.orchestrator import FINAL
@@ -20,8 +20,10 @@ ANOTHER_CLUSTER = "another-cluster"
 
 
 class Server(SharedOrchestrator):
-    """`hanging` objects do not go on, pods of `retries` shares fail and are tried again. `holds_slot` is what the log
-    says of a run."""
+    """`hanging` objects do not go on, pods of `retries` shares fail and are tried again.
+
+    `holds_slot` and `queue_of` are what the log says of a run.
+    """
 
     def __init__(self, caps: dict[str, int], random: Random) -> None:
         super().__init__(caps)
@@ -30,6 +32,7 @@ class Server(SharedOrchestrator):
         self.lost_pods = 0.0
         self.image_trouble = 0.0
         self.holds_slot: Callable[[RunId], bool] = lambda run: True
+        self.queue_of: Callable[[RunId], str] = lambda run: ""
         self._random = random
 
     # What happens by itself -----------------------------------------------------------------------------------------
@@ -68,6 +71,9 @@ class Server(SharedOrchestrator):
             if job.phase in (Phase.PENDING, Phase.RUNNING, Phase.WAITING_FOR_IMAGE):
                 self.checked.look(Invariant.CAP)
                 assert self.holds_slot(job.run), f"{job.name} is under way, and the log gives it no slot"
+
+    def _queue_of(self, asked: Job) -> str:
+        return self.queue_of(asked.run)
 
     # Hands ----------------------------------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from tests.core.machine.stored_world import StoredWorld
 from tests.core.machine.timeline import MILLISECOND, SECOND
 from tests.core.machine.world import definition
 from tests.simulation.bounds import judge_bounds
+from tests.simulation.cron_jobs import OWN, CronJobs
 from tests.simulation.faults import TABLE, Disks, Fault, mend_service
 from tests.simulation.scenario import ELECTION_SECONDS, Scenario, Told
 from tests.simulation.schedules import draw_command, draw_declared, removals
@@ -32,6 +33,7 @@ from tests.simulation.worlds import DEPENDENCIES, SimulatedStoredWorld, Simulate
 
 STORED_SHARE: Final = 0.25
 NODES: Final = (1, 2, 3, 3, 3, 3, 4, 5)
+OF_CRON_JOBS: Final = 0.25
 FEW_RUNS: Final = 20
 SCHEDULES_GO_ON_NS: Final = 70 * SECOND
 OVERDUE_MS: Final = 2000
@@ -57,10 +59,13 @@ class Simulation(Chaos):
         self._draw(chance)
         self.table = self._draw_faults(Random(f"{scenario.seed} faults"))
         self.server.holds_slot = self.world.chronicle.onlooker.holds_slot
+        self.server.queue_of = self.world.chronicle.onlooker.queue_of
         self.schedules = Random(f"{scenario.seed} schedules")
         self.has_schedules = self.schedules.random() < 0.5
         if self.has_schedules:
             self.world.plans = draw_declared(self.schedules, list(self.definitions))
+        self.cron_jobs = CronJobs(self.world.surroundings, self.world.chronicle.checked)
+        self.world.chronicle.on_read = self.cron_jobs.read
         self._overdue: dict[ScheduleId, int] = {}
         self._last_trigger: Trigger | None = None
         self._harms = 0
@@ -134,8 +139,23 @@ class Simulation(Chaos):
             self._call(self.random.choice(live).name)
 
     def _trigger(self) -> Trigger:
-        self._last_trigger = super()._trigger()
-        return self._last_trigger
+        trigger = super()._trigger()
+        if (
+            not trigger.key
+            and self.schedules.random() < OF_CRON_JOBS
+            and not self.world.surroundings.declared.keys().isdisjoint(OWN)
+        ):
+            trigger = self._of_cron_job(trigger)
+        self._last_trigger = trigger
+        return trigger
+
+    def _of_cron_job(self, trigger: Trigger) -> Trigger:
+        """The same for a job that perhaps a CronJob declares."""
+        job = self.schedules.choice(OWN)
+        del self.triggered[-len(trigger.runs) :]
+        self.triggered += [(job, each.run) for each in trigger.runs]
+        runs = tuple(msgspec.structs.replace(each, job=job) for each in trigger.runs)
+        return msgspec.structs.replace(trigger, runs=runs)
 
     def repeated_trigger(self) -> Trigger | None:
         """The last that somebody has asked for."""
@@ -184,6 +204,7 @@ class Simulation(Chaos):
         for host in self.world.hosts.values():
             host.clock.drift(0, self.world.timeline.now_ns)
         self.world.orchestrator_changed()
+        self.world.surroundings_changed()
         if self.has_schedules:
             self.world.timeline.after(SCHEDULES_GO_ON_NS, self._end_schedules)
         super()._make_peace()
@@ -197,6 +218,8 @@ class Simulation(Chaos):
         if self.world.plans:
             self.world.plans = {}
             self.world.reload({name: each for name, each in self.world.definitions.items() if name != "default"})
+        self.cron_jobs.end_schedules()
+        self.world.surroundings_changed()
         for removal in removals(state):
             self.world.call(self.random.choice(self.world.live).name, removal)
         if state.schedules.by_id:
@@ -215,8 +238,9 @@ class Simulation(Chaos):
 
     def troubles(self) -> list[str]:
         """What has not come to rest."""
-        schedules = self.world.chronicle.state.schedules.by_id
-        return super().troubles() + [f"schedule {each.hex()} goes on" for each in schedules]
+        state = self.world.chronicle.state
+        troubles = [f"schedule {each.hex()} goes on" for each in state.schedules.by_id]
+        return super().troubles() + troubles + self.cron_jobs.troubles(state, frozenset(self.world.definitions))
 
     def heal_disk(self, host: Host) -> None:
         """Its disk does what it is told, and there is room on it."""

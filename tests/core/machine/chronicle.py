@@ -47,6 +47,7 @@ class Chronicle:
         self.deleted: dict[RunId, Index] = {}
         self.expired: set[RunId] = set()
         self.leaders: dict[Term, NodeId] = {}
+        self.on_read: Callable[[Record], None] = lambda record: None
         self.on_record: Callable[[Index, Record], None] = lambda index, record: None
         self._statuses: dict[RunId, tuple[list[Index], list[RunStatus | None]]] = {}
         self._chains: dict[Index, bytes] = {Index(0): CHAIN_START}
@@ -101,6 +102,7 @@ class Chronicle:
         assert record.at >= self.state.at, "the log's time goes back"
         self.onlooker.read(record, ())
         self.almanac.read(record)
+        self.on_read(record)
         apply(self.state, entry.index, entry.payload, record)
         self._chains[entry.index] = self.state.chain
         for event in record.events:

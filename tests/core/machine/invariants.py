@@ -19,6 +19,7 @@ class Invariant(enum.Enum):
     REST = "8: after the last fault everything comes to an end"
     STRANGERS = "9: objects of other clusters are left alone"
     SLEEP = "only services that say so are scaled, woken from zero alone, and never put to sleep while a run needs them"
+    DECLARED = "what the configuration and annotated CronJobs declare is in force, and nothing else is"
     GIVEN_UP = "only what waits for its image is given up"
     BOUNDS = "nothing grows without bound"
 

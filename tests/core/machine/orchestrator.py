@@ -95,7 +95,7 @@ class SimulatedOrchestrator:
         if (there := self.objects.get(asked.name)) is not None:
             return AlreadyExists(there)
         job = ObservedJob(asked.name, self._new_uid(), asked.cluster, asked.run, Phase.SUSPENDED)
-        self._jobs[asked.name] = asked.job
+        self._jobs[asked.name] = self._queue_of(asked)
         self._change(job)
         return Created(job)
 
@@ -157,6 +157,10 @@ class SimulatedOrchestrator:
         under_way = [each for each in self.objects.values() if each.phase not in {Phase.SUSPENDED, *FINAL}]
         for name, cap in self._caps.items():
             assert sum(self._jobs[each.name] == name for each in under_way) <= cap, f"more of {name} than its cap"
+
+    def _queue_of(self, asked: Job) -> str:
+        """Whose cap the run counts against: here every job has a definition of its own."""
+        return asked.job
 
     # Watching -------------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import msgspec
 from slimjobs.core.orchestrators.ports import (
     Accepted,
     DefinitionsFound,
+    FoundDefinition,
     Missing,
     ObservedService,
     Outcome,
@@ -27,10 +28,11 @@ STARTS = "0 of 1 replicas are ready"
 
 
 class SimulatedSurroundings:
-    """Services by name."""
+    """Services and declared definitions by name."""
 
     def __init__(self, checked: Checked) -> None:
         self.services: dict[str, ObservedService] = {}
+        self.declared: dict[str, FoundDefinition] = {}
         self.sights: dict[str, deque[Sight]] = {}
         """What each looker has yet to see, in order."""
         self._checked = checked
@@ -59,14 +61,29 @@ class SimulatedSurroundings:
         if self.services.pop(name, None) is not None:
             self._tell(ServiceVanished(name))
 
+    def declare(self, found: FoundDefinition) -> None:
+        """Somebody applies an annotated CronJob, as it reads: good, or broken."""
+        self.declared[found.name] = found
+        self._tell(self._declarations())
+
+    def undeclare(self, name: str) -> None:
+        """Somebody removes it."""
+        del self.declared[name]
+        self._tell(self._declarations())
+
+    def lose_sight_of_declarations(self, looker: str) -> None:
+        """What it watched of CronJobs breaks: it is told so, and sees them all anew, after what it has yet to see."""
+        if looker in self.sights:
+            self.sights[looker] += (Unseen("definitions", "connection lost"), self._declarations())
+
     def lose_sight_of(self, looker: str) -> None:
         """What it watched breaks: it is told so, and sees all of it anew."""
         if looker in self.sights:
-            self.sights[looker] = deque([Unseen("services", "connection lost"), self._all()])
+            self.sights[looker] = deque([Unseen("services", "connection lost"), self._all(), self._declarations()])
 
     def look_for(self, looker: str) -> None:
         """Somebody begins to look."""
-        self.sights[looker] = deque([self._all(), DefinitionsFound(())])
+        self.sights[looker] = deque([self._all(), self._declarations()])
 
     def look_away(self, looker: str) -> None:
         """It looks no more."""
@@ -106,6 +123,9 @@ class SimulatedSurroundings:
 
     def _all(self) -> ServicesListed:
         return ServicesListed(tuple(self.services[name] for name in sorted(self.services)))
+
+    def _declarations(self) -> DefinitionsFound:
+        return DefinitionsFound(tuple(self.declared[name] for name in sorted(self.declared)))
 
     def _tell(self, sight: Sight) -> None:
         for ahead in self.sights.values():

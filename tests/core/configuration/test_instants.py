@@ -7,17 +7,11 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from zoneinfo import ZoneInfo
 
 import pytest
 
 from slimjobs.core.configuration.cron import CronExpression, Timetable, parse_cron
-
-MINUTE = timedelta(minutes=1)
-
-
-def ms(when: datetime) -> int:
-    return int(when.timestamp() * 1000)
+from tests.core.configuration.wall_clock import looked_at, ms
 
 
 def utc(text: str) -> int:
@@ -99,33 +93,6 @@ def test_half_an_hour_is_put_back_too() -> None:
 # The same rules, written down as one looks at a wall clock minute after minute. -------------------------------------
 
 
-def matches(expression: CronExpression, wall: datetime) -> bool:
-    day = wall.day in expression.days.values
-    weekday = wall.isoweekday() % 7 in expression.weekdays.values
-    on_day = (day or weekday) if expression.either_day else (day and weekday)
-    return (
-        on_day
-        and wall.minute in expression.minutes.values
-        and wall.hour in expression.hours.values
-        and wall.month in expression.months.values
-    )
-
-
-def by_the_minute(expression: CronExpression, zone: str, begin: datetime, end: datetime) -> Iterator[int]:
-    """Every instant from the beginning on: each minute of UTC is one, and those that clocks jump over join it."""
-    repeats = expression.hours.wildcard or expression.hours.stepped
-    before = (begin - MINUTE).astimezone(ZoneInfo(zone)).replace(tzinfo=None)
-    while begin < end:
-        local = begin.astimezone(ZoneInfo(zone))
-        wall = local.replace(tzinfo=None)
-        shown = [wall] if repeats or not local.fold else []
-        while (before := before + MINUTE) < wall:
-            shown.append(before)
-        if any(matches(expression, each) for each in shown):
-            yield ms(begin)
-        before, begin = wall, begin + MINUTE
-
-
 ZONES = ("Europe/Paris", "America/New_York", "Australia/Lord_Howe", "America/St_Johns", "Africa/Casablanca", "UTC")
 CHANGES = {
     "Europe/Paris": ("2026-03-29", "2026-10-25"),
@@ -158,7 +125,7 @@ def test_it_is_due_when_a_wall_clock_says_so(zone: str) -> None:
         for expression in islice(expressions(len(zone)), 12):
             timetable = Timetable(expression, zone)
             found = list(timetable.upto(ms(begin) - 1, ms(end) - 1))
-            assert found == list(by_the_minute(expression, zone, begin, end)), (expression.text, zone, day)
+            assert found == list(looked_at(expression, zone, begin, end)), (expression.text, zone, day)
             for first, last in ((0, -1), (len(found) // 3, -2), (len(found) // 4, len(found) // 2)):
                 if found[first:last]:
                     counted = timetable.count(found[first], found[last])

@@ -18,6 +18,7 @@ from slimjobs.core.machine.settings import MachineSettings
 from slimjobs.eventlog.raft import Index, NodeId, Start, Term
 from slimjobs.eventlog.raft.messages import VoteAnswer, VoteRequest
 from slimjobs.eventlog.storage.requests import Persist
+from slimjobs.eventlog.transport.greeting import NO_BACKUP
 from slimjobs.projections.state import State
 from tests.core.machine.chronicle import consensus_of
 from tests.core.machine.cluster_disk import ClusterDisk, Snapshot
@@ -41,8 +42,9 @@ class JudgedMachine(Machine):
         settings: MachineSettings,
         blank: bool,
         cluster: str = "",
+        backup: tuple[int, int] = NO_BACKUP,
     ) -> None:
-        super().__init__(start, state, room, founding_id, settings, blank, cluster)
+        super().__init__(start, state, room, founding_id, settings, blank, cluster, backup)
         self.id: NodeId = start.id
         self.paper = ClusterDisk(start.id)
         self._patience_seconds = settings.patience_seconds

@@ -38,7 +38,7 @@ def test_programs_keep_their_promises_and_tell_the_same_story_whatever_the_hashe
     finally:
         for teller in tellers:
             teller.kill()
-            teller.wait()
+            teller.communicate()
     assert len(told[0]) == SEEDS
     assert told[0] == told[1]
 

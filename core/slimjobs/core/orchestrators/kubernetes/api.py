@@ -6,6 +6,8 @@ A status is an answer, whatever it is: what it means is for who asked. `NoAnswer
 from __future__ import annotations
 
 import random
+import threading
+import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -36,6 +38,9 @@ MAX_BYTES: Final = 32 << 20
 
 PIECE_BYTES: Final = 64 * 1024
 
+HEAD_SECONDS: Final = 10.0
+"""How long a stream may take to begin, however long it may be silent later."""
+
 _OK, _TOO_MANY, _SERVER_ERROR = 200, 429, 500
 _SUBRESOURCES: Final = frozenset({"log", "scale", "status"})
 
@@ -51,11 +56,12 @@ class Answer(NamedTuple):
 class Refused(Exception):
     """The API server refuses: the `Status` that it answered with."""
 
-    def __init__(self, status: int, reason: str, message: str) -> None:
+    def __init__(self, status: int, reason: str, message: str, retry_after: float | None = None) -> None:
         super().__init__(message or reason or f"the API server answered with status {status}")
         self.status = status
         self.reason = reason
         self.message = message
+        self.retry_after = retry_after
 
 
 class _Status(msgspec.Struct):
@@ -69,7 +75,7 @@ def refusal(answer: Answer) -> Refused:
         said = msgspec.json.decode(answer.body, type=_Status)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         said = _Status()
-    return Refused(answer.status, said.reason, said.message)
+    return Refused(answer.status, said.reason, said.message, answer.retry_after)
 
 
 class Api:
@@ -134,8 +140,12 @@ class Api:
         Raises `Refused`, and `NoAnswer` also while it is read.
         """
         self._counts[_verb("GET", path), _kind(path)] += 1
-        request = Request("GET", path, None, "", idle_seconds)
-        response = await trio.to_thread.run_sync(self._begin, request, limiter=self._streams, abandon_on_cancel=True)
+        begun = _Beginning(self._line, Request("GET", path, None, "", min(idle_seconds or HEAD_SECONDS, HEAD_SECONDS)))
+        try:
+            response = await trio.to_thread.run_sync(begun.take, limiter=self._streams, abandon_on_cancel=True)
+        finally:
+            begun.leave()
+        _be_patient(response, idle_seconds)
         pieces = self._pieces(response)
         try:
             yield pieces
@@ -156,9 +166,7 @@ class Api:
     def _ask(self, request: Request) -> Answer:
         response = self._line.send(request)
         try:
-            body = response.read(MAX_BYTES + 1)
-            if len(body) > MAX_BYTES:
-                raise NoAnswer(f"the answer has more than {MAX_BYTES} bytes")
+            body = _read_within(response, request.silence_seconds)
             response.release_conn()
             return Answer(response.status, body, _seconds(response.headers.get("Retry-After")))
         except lean_client().failures as error:
@@ -168,16 +176,62 @@ class Api:
             response.close()
             raise
 
-    def _begin(self, request: Request) -> BaseHTTPResponse:
-        response = self._line.send(request)
-        if response.status == _OK:
-            return response
+
+class _Beginning:
+    """A stream that a thread begins. If nobody waits for it any more, the thread closes it."""
+
+    def __init__(self, line: Line, request: Request) -> None:
+        self._line = line
+        self._request = request
+        self._lock = threading.Lock()
+        self._is_over = False
+
+    def take(self) -> BaseHTTPResponse:
+        """The stream, in a thread. Raises `Refused` and `NoAnswer`."""
+        response = self._line.send(self._request)
+        if response.status != _OK:
+            raise self._refused(response)
+        with self._lock:
+            if self._is_over:
+                response.close()
+            self._is_over = True
+        return response
+
+    def leave(self) -> None:
+        """Nobody waits any more: whoever did has the stream, or will not have it."""
+        with self._lock:
+            self._is_over = True
+
+    def _refused(self, response: BaseHTTPResponse) -> Refused:
         try:
-            raise refusal(Answer(response.status, response.read(MAX_BYTES)))
+            body = _read_within(response, self._request.silence_seconds)
+            return refusal(Answer(response.status, body, _seconds(response.headers.get("Retry-After"))))
         except lean_client().failures as error:
             raise NoAnswer(in_words(error)) from error
         finally:
             response.close()
+
+
+def _read_within(response: BaseHTTPResponse, seconds: float) -> bytes:
+    """The whole body. Raises `NoAnswer` for one that is too long, or comes too slowly."""
+    deadline, pieces, size = time.monotonic() + seconds, list[bytes](), 0
+    while piece := response.read1(PIECE_BYTES):
+        pieces.append(piece)
+        size += len(piece)
+        if size > MAX_BYTES:
+            raise NoAnswer(f"the answer has more than {MAX_BYTES} bytes")
+        if time.monotonic() > deadline:
+            raise NoAnswer(f"no whole answer within {seconds:g} s")
+    return b"".join(pieces)
+
+
+# urllib3 has one timeout for the head and for each piece of the body. Who closes the connection after an answer, as
+# HTTP/1.0 does, has taken it out of our hands here: that stream may be silent for as long as its head could take.
+def _be_patient(response: BaseHTTPResponse, silence_seconds: float | None) -> None:
+    from urllib3.connection import HTTPConnection
+
+    if isinstance(response.connection, HTTPConnection) and response.connection.sock is not None:
+        response.connection.sock.settimeout(silence_seconds)
 
 
 def _piece(response: BaseHTTPResponse) -> bytes:

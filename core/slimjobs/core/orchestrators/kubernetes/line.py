@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
 
 CONNECT_SECONDS: Final = 5.0
+LOAD_SECONDS: Final = 10.0
+"""How long to wait for credentials that another thread loads: a plugin that a kubeconfig names may hang."""
+
 _UNAUTHORIZED: Final = 401
 
 
@@ -25,13 +28,13 @@ class NoAnswer(Exception):
 
 
 class Request(NamedTuple):
-    """What is asked: `body` is JSON as it is sent. `silence_seconds`: how long nothing may come; None: for ever."""
+    """What is asked: `body` is JSON as it is sent. `silence_seconds`: how long nothing may come."""
 
     method: str
     path: str
     body: bytes | None
     content_type: str
-    silence_seconds: float | None
+    silence_seconds: float
 
 
 class _Loaded(NamedTuple):
@@ -62,10 +65,11 @@ class Line:
         return response
 
     def close(self) -> None:
-        """Close what nobody uses any more."""
+        """Close what nobody uses any more; what somebody uses is closed when it is given back."""
         with self._lock:
             if self._loaded is not None:
-                self._loaded.connections.clear()
+                _close(self._loaded.connections)
+                self._loaded = None
 
     def _send(self, loaded: _Loaded, request: Request) -> BaseHTTPResponse:
         import urllib3
@@ -88,15 +92,22 @@ class Line:
 
     def _load(self, instead_of: _Loaded | None = None) -> _Loaded:
         """The credentials; loaded once more if they are still those that did not do."""
-        with self._lock:
+        if not self._lock.acquire(timeout=LOAD_SECONDS):
+            raise NoAnswer(f"the credentials are still being loaded after {LOAD_SECONDS:g} s")
+        try:
             if self._loaded is None or self._loaded is instead_of:
-                self._loaded = self._connect()
+                before, self._loaded = self._loaded, self._connect()
+                if before is not None:
+                    _close(before.connections)
             return self._loaded
+        finally:
+            self._lock.release()
 
     def _forget(self, loaded: _Loaded) -> None:
         with self._lock:
             if self._loaded is loaded:
                 self._loaded = None
+                _close(loaded.connections)
 
     def _connect(self) -> _Loaded:
         try:
@@ -105,6 +116,13 @@ class Line:
             raise NoAnswer(str(error)) from error
         configuration.connection_pool_maxsize = self._most
         return _Loaded(configuration, lean_client().connections(configuration).pool_manager)
+
+
+def _close(connections: PoolManager) -> None:
+    for key in connections.pools.keys():  # noqa: SIM118 - the container cannot be iterated, as others may change it
+        if (pool := connections.pools.get(key)) is not None:
+            pool.close()
+    connections.clear()
 
 
 def _bearer(configuration: Configuration) -> str:

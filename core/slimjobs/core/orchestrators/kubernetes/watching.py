@@ -26,6 +26,9 @@ WATCH_SECONDS: Final = 25
 SHORTEST_WATCH_SECONDS: Final = 1.0
 """One that ends sooner is not begun again at once."""
 
+MAX_LINE_BYTES: Final = 4 << 20
+"""Of a change: an object is at most 1.5 MiB in etcd, and JSON writes some characters with six bytes."""
+
 SILENCE_SECONDS: Final = 30.0
 RESUMED_FOR_SECONDS: Final = 5.0
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 10.0
@@ -91,7 +94,11 @@ class _Versioned(msgspec.Struct):
 
 
 class _Lost(Exception):
-    """The thread is lost, in words for people."""
+    """The thread is lost, in words for people; `retry_after` is when to ask again, in seconds, if it was said."""
+
+    def __init__(self, detail: str, retry_after: float | None = None) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
 
 
 _PAGES: Final = msgspec.json.Decoder(_Page)
@@ -111,18 +118,27 @@ async def list_and_watch_reduced(
 
     A list is reduced page by page: of ten thousand pods, whole ones are 26 MB and what matters of them 5.
     """
-    watch, detail, pause = _Watch(api, kind, reduce), "", _Pauses()
+    watch, detail, pauses = _Watch(api, kind, reduce), "", _Pauses()
     while True:
         yield Beginning(detail)
+        begun, at_least = trio.current_time(), 0.0
         try:
             yield All(await watch.list())
-            pause.reset()
             async with aclosing(watch.changes()) as changes:
                 async for change in changes:
+                    pauses.reset()
                     yield change
         except (_Lost, NoAnswer, Refused) as lost:
-            detail = str(lost)
-        await pause.take()
+            detail, at_least = str(lost), _seconds_told(lost)
+        if trio.current_time() - begun > LONGEST_PAUSE_SECONDS:
+            pauses.reset()
+        await pauses.take(at_least)
+
+
+def _seconds_told(lost: _Lost | NoAnswer | Refused) -> float:
+    """How long to wait at least: as long as the API server wants, within reason."""
+    told = None if isinstance(lost, NoAnswer) else lost.retry_after
+    return min(told or 0.0, LONGEST_PAUSE_SECONDS)
 
 
 class _Pauses:
@@ -134,8 +150,8 @@ class _Pauses:
     def reset(self) -> None:
         self._next = 0.0
 
-    async def take(self) -> None:
-        await trio.sleep(self._next * random.uniform(0.5, 1))
+    async def take(self, at_least: float) -> None:
+        await trio.sleep(max(self._next * random.uniform(0.5, 1), at_least))
         self._next = min(max(2 * self._next, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
 
 
@@ -167,9 +183,9 @@ class _Watch(Generic[T, S]):
 
     async def changes(self) -> AsyncGenerator[Put[S] | Gone[S], None]:
         """Changes from the version on. Raises `_Lost` when they cannot be had any more."""
-        pause, heard_at = _Pauses(), trio.current_time()
+        pauses, heard_at = _Pauses(), trio.current_time()
         while True:
-            begun = trio.current_time()
+            begun, at_least = trio.current_time(), 0.0
             try:
                 async with self._api.stream(self._path(), idle_seconds=SILENCE_SECONDS) as pieces:
                     async with aclosing(_lines(pieces)) as lines:
@@ -182,10 +198,11 @@ class _Watch(Generic[T, S]):
             except (Refused, NoAnswer) as lost:
                 is_gone = isinstance(lost, Refused) and lost.status == _GONE
                 if is_gone or trio.current_time() - heard_at > RESUMED_FOR_SECONDS:
-                    raise _Lost(str(lost)) from lost
+                    raise _Lost(str(lost), _seconds_told(lost)) from lost
+                at_least = _seconds_told(lost)
             if trio.current_time() - begun > SHORTEST_WATCH_SECONDS:
-                pause.reset()
-            await pause.take()
+                pauses.reset()
+            await pauses.take(at_least)
 
     def _path(self) -> str:
         seconds = random.randint(WATCH_SECONDS - 5, WATCH_SECONDS)
@@ -210,12 +227,18 @@ class _Watch(Generic[T, S]):
 
 
 async def _lines(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    held = b""
+    held: list[bytes] = []
+    size = 0
     async for piece in pieces:
-        *lines, held = (held + piece).split(b"\n")
-        for line in lines:
-            if line:
+        rest, *others = piece.split(b"\n")
+        held.append(rest)
+        size += len(rest)
+        for other in others:
+            if line := b"".join(held):
                 yield line
+            held, size = [other], len(other)
+        if size > MAX_LINE_BYTES:
+            raise _Lost(f"a change has more than {MAX_LINE_BYTES} bytes")
 
 
 def _decoded(decoder: msgspec.json.Decoder[T], content: bytes | msgspec.Raw) -> T:

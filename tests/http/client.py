@@ -15,6 +15,7 @@ from slimjobs.core.node.service import Service
 from slimjobs.http.application import create_app
 from slimjobs.http.server import listen, port_of, serve
 from slimjobs.http.surface import SurfaceSettings
+from tests.http.openapi.conformance import judge
 
 NONE: Final[Mapping[str, str]] = {}
 
@@ -33,9 +34,12 @@ class Response:
 
 
 class Client:
-    """Requests to one server, each on a connection of its own."""
+    """Requests to one server, each on a connection of its own; `judged`: every answer is one that the OpenAPI document
+    has.
+    """
 
-    def __init__(self, port: int, stop: trio.Event) -> None:
+    def __init__(self, port: int, stop: trio.Event, *, judged: bool = False) -> None:
+        self.judged = judged
         self.port = port
         self.stop = stop
 
@@ -47,7 +51,10 @@ class Client:
     ) -> Response:
         """Send one request and give its answer."""
         async with await self.connect() as stream:
-            return await exchange(stream, method, target, body, chunked=chunked, headers=headers)
+            answer = await exchange(stream, method, target, body, chunked=chunked, headers=headers)
+        if self.judged:
+            judge(method, target, answer.status, answer.headers, answer.body)
+        return answer
 
     async def get(self, target: str, headers: Mapping[str, str] = NONE) -> Response:
         return await self.request("GET", target, headers=headers)
@@ -109,6 +116,6 @@ async def running(service: Service, settings: SurfaceSettings) -> AsyncIterator[
     async with trio.open_nursery() as nursery:
         nursery.start_soon(serve, create_app(service, settings), listeners, settings.connections, stop)
         try:
-            yield Client(port_of(listeners), stop)
+            yield Client(port_of(listeners), stop, judged=True)
         finally:
             stop.set()

@@ -14,8 +14,10 @@ from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGISendCallabl
 
 from slimjobs.core.node.service import Service
 from slimjobs.http import triggers
+from slimjobs.http.accepting import coded, not_acceptable
 from slimjobs.http.answers import Answer
 from slimjobs.http.callers import Judge
+from slimjobs.http.openapi.rules import MEDIA
 from slimjobs.http.problems import plain_problem, refused
 from slimjobs.http.rates import RateLimit
 from slimjobs.http.room import ROOM_BYTES, BodyRoom, may_grow_to
@@ -24,6 +26,9 @@ from slimjobs.http.surface import Asked, BadRequest, Surface, SurfaceSettings
 
 # Whoever watches over the node asks these from anywhere, and must not be told to come back later.
 PROBES: Final = frozenset({"/health", "/ready"})
+
+TRIGGER_MEDIA: Final = MEDIA["POST", "/job/{name}"]
+BATCH_MEDIA: Final = MEDIA["POST", "/jobs"]
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger("slimjobs.http")
 
@@ -55,7 +60,7 @@ class Application:
         asked = Asked(self._judge.judge(peer, headers), scope["path"])
         reply = _Reply(send, self._surface)
         room = may_grow_to(headers, self._framework.longest_body)
-        refusal = self._too_often(asked, started) or self._no_room(asked, room)
+        refusal = self._too_often(asked, started) or coded(headers, asked.path) or self._no_room(asked, room)
         if refusal is not None:
             await reply.give(refusal)
         else:
@@ -111,6 +116,9 @@ class Application:
 
     async def _trigger(self, headers: Headers, asked: Asked, body: bytes) -> Answer:
         key = headers.get(b"idempotency-key")
+        media = BATCH_MEDIA if asked.path == "/jobs" else TRIGGER_MEDIA
+        if (unwanted := not_acceptable(headers.get(b"accept"), media, asked.path)) is not None:
+            return unwanted
         try:
             if asked.path == "/jobs":
                 return await triggers.trigger_batch(self._surface, asked, key, body)

@@ -11,12 +11,16 @@ from typing import Final
 
 import structlog
 from quart import Response, request
+from quart.globals import request_ctx
 from quart_trio import QuartTrio
 from quart_trio.wrappers import TrioResponse
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from slimjobs.http import cluster, runs, schedules, triggers
-from slimjobs.http.answers import NO_CONTENT, Answer, Header, json_answer
+from slimjobs.http.accepting import not_acceptable
+from slimjobs.http.answers import JSON, NO_CONTENT, Answer, Header, json_answer
+from slimjobs.http.openapi.document import document
+from slimjobs.http.openapi.rules import media_of
 from slimjobs.http.problems import plain_problem, refused, too_large
 from slimjobs.http.surface import Asked, BadRequest, Surface
 
@@ -55,6 +59,14 @@ class Framework(QuartTrio):
         _add_cluster_routes(self, surface)
         _add_node_routes(self, surface)
         _add_refusals(self, surface)
+        self._surface = surface
+
+    async def make_default_options_response(self) -> Response:
+        """Answer OPTIONS, wherever anything is: the methods are all that there is to say."""
+        adapter = request_ctx.url_adapter
+        methods = adapter.allowed_methods() if adapter is not None else ()
+        allow = ", ".join(sorted(methods)).encode()
+        return _response(self._surface, Answer(NO_CONTENT, b"", headers=((b"allow", allow),)))
 
     def log_exception(self, exception_info: ExceptionInfo) -> None:
         """Log what a route raised unexpectedly, with its cause."""
@@ -170,8 +182,20 @@ def _add_node_routes(app: Framework, surface: Surface) -> None:
     async def ready() -> Response:
         return _response(surface, runs.ready(surface, ASKED.get()))
 
+    @app.get("/openapi.json")
+    async def show_openapi() -> Response:
+        return _response(surface, Answer(200, document(), JSON))
+
 
 def _add_refusals(app: Framework, surface: Surface) -> None:
+    @app.before_request
+    async def unwanted() -> Response | None:
+        if request.url_rule is None:
+            return None
+        accept = ", ".join(request.headers.getlist("Accept")).encode("latin-1") or None
+        answer = not_acceptable(accept, media_of(request.method, request.url_rule.rule), ASKED.get().path)
+        return None if answer is None else _response(surface, answer)
+
     @app.errorhandler(BadRequest)
     async def bad_request(error: BadRequest) -> Response:
         return _response(surface, refused(error.refusal, ASKED.get().path))

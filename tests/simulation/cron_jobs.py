@@ -35,6 +35,7 @@ class CronJobs:
         self._surroundings = surroundings
         self._checked = checked
         self._ever: dict[str, list[Definition]] = {}
+        self._scheduled: set[str] = set()
 
     def apply(self, random: Random, name: str, depends_on: tuple[str, ...], *, scheduled: bool) -> Definition:
         """Somebody applies one that can be read; what it declares."""
@@ -51,6 +52,8 @@ class CronJobs:
             )
             for plan in plans
         )
+        if schedules:
+            self._scheduled.add(name)
         self._surroundings.declare(FoundDefinition(name, declared, schedules))
         return declared
 
@@ -64,10 +67,12 @@ class CronJobs:
             self._surroundings.undeclare(name)
 
     def end_schedules(self) -> None:
-        """Those that are there have no schedules any more."""
+        """Those that are there have no schedules any more; one that cannot be read, and so keeps what it had, goes."""
         for found in list(self._surroundings.declared.values()):
             if found.schedules:
                 self._surroundings.declare(msgspec.structs.replace(found, schedules=()))
+            elif found.problems and found.name in self._scheduled:
+                self.remove(found.name)
 
     def read(self, record: Record) -> None:
         """Judge what comes into force: only what somebody declared, and never in place of the configuration's."""

@@ -35,8 +35,13 @@ CAP: Final = 50
 ALONE: Final = 30
 FINISHED: Final = 10_000
 AT_ONCE: Final = 500
+SCHEDULES: Final = 20
+MINUTES: Final = 3
+MINUTE_MS: Final = 60_000
+AFTER_A_MINUTE_SECONDS: Final = 5
 NAMESPACE: Final = "slimfaas-demo"
 JOBS: Final = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
+CRON_JOBS: Final = f"/apis/batch/v1/namespaces/{NAMESPACE}/cronjobs"
 PODS: Final = f"/api/v1/namespaces/{NAMESPACE}/pods"
 IMAGE: Final = "axaguildev/fibonacci-batch:latest"
 ROOM: Final = {"cpu": "1m", "memory": "1Mi"}
@@ -64,9 +69,10 @@ class _Object(msgspec.Struct):
 
 
 class Seen:
-    """When what was seen first, by name of the Job: running, and complete; on the monotonic clock."""
+    """When what was seen first, by name of the Job: there in Unix ms, running and complete on the monotonic clock."""
 
     def __init__(self) -> None:
+        self.there: dict[str, int] = {}
         self.running: dict[str, float] = {}
         self.complete: dict[str, float] = {}
         self._news = trio.Event()
@@ -91,6 +97,7 @@ class Seen:
             self._news = trio.Event()
 
     def _take_job(self, job: _Object) -> None:
+        self.there.setdefault(job.metadata.name, time.time_ns() // 1_000_000)
         if any(each.type == "Complete" and each.status == "True" for each in job.status.conditions):
             self.complete.setdefault(job.metadata.name, time.monotonic())
 
@@ -148,6 +155,7 @@ def main() -> list[Row]:
 async def _measure() -> list[Row]:
     async with _world() as world:
         alone = await _alone(world)
+        scheduled = await _schedules(world)
         asked = len(world.plane.audit())
         ours, direct = await _rates(world)
         writes, reads = _asked(world, asked)
@@ -161,6 +169,7 @@ async def _measure() -> list[Row]:
                 "0.85 times",
             ),
             *alone,
+            *scheduled,
             Row("API writes a run", f"{writes / runs:.3f}", "3"),
             Row("other requests meanwhile", f"{reads}", "no polling"),
             Row(
@@ -206,6 +215,41 @@ async def _alone(world: World) -> list[Row]:
         ),
         Row("accept to Succeeded in the log, p50", f"{log:.0f} ms", "under 150 ms"),
     ]
+
+
+async def _schedules(world: World) -> list[Row]:
+    """So many schedules of ours and as many CronJobs, all due in the same minutes."""
+    body = {"Schedule": "* * * * *"}
+    for number in range(SCHEDULES):
+        made = await world.api.call("POST", CRON_JOBS, _cron_job(f"cron-{number}"))
+        assert made.status == 201, made
+        await trio.to_thread.run_sync(world.client.request, "POST", "/job-schedules/once", body)
+    first = time.time_ns() // 1_000_000 // MINUTE_MS * MINUTE_MS + MINUTE_MS
+    known, minutes = {*world.seen.there}, [first + number * MINUTE_MS for number in range(MINUTES)]
+    await trio.sleep((minutes[-1] - time.time_ns() // 1_000_000) / 1000 + AFTER_A_MINUTE_SECONDS)
+    late: dict[bool, list[int]] = {True: [], False: []}
+    for name, at in world.seen.there.items():
+        if name not in known:
+            late[name.startswith("cron-")].append(at - max(minute for minute in minutes if minute <= at))
+    assert all(len(each) == SCHEDULES * MINUTES for each in late.values()), {key: len(late[key]) for key in late}
+    for number in range(SCHEDULES):
+        await world.api.call("DELETE", f"{CRON_JOBS}/cron-{number}")
+    rows = (await trio.to_thread.run_sync(world.client.request, "GET", "/job-schedules/once")).body
+    for row in rows:
+        await trio.to_thread.run_sync(world.client.request, "DELETE", f"/job-schedules/once/{row['Id']}")
+    what = f"{SCHEDULES} due at once, from their second to the Job seen: ours beside CronJobs"
+    return [Row(what, f"{_percentiles(late[False])} beside {_percentiles(late[True])}", "")]
+
+
+def _percentiles(late: list[int]) -> str:
+    ordered = sorted(late)
+    return f"p50 {statistics.median(ordered):.0f} ms, p99 {ordered[int(0.99 * len(ordered))]} ms"
+
+
+def _cron_job(name: str) -> Mapping[str, object]:
+    job = {"spec": _job(name)["spec"]}
+    spec = {"schedule": "* * * * *", "jobTemplate": job, "successfulJobsHistoryLimit": 10}
+    return {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": name}, "spec": spec}
 
 
 def _until_succeeded(client: Client, path: str) -> None:

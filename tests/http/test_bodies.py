@@ -123,7 +123,7 @@ def test_keys_match_in_any_case_and_order(keys: list[str], chance: Any) -> None:
         (b'{"Image": "a b"}', "/Image", "no spaces"),
         (b'{"BackoffLimit": -1}', "/BackoffLimit", "a whole number from 0 to 2147483647, not -1"),
         (b'{"BackoffLimit": 2147483648}', "/BackoffLimit", "not 2147483648"),
-        (b'{"BackoffLimit": 1.0}', "/BackoffLimit", "not 1.0"),
+        (b'{"BackoffLimit": 1.5}', "/BackoffLimit", "not 1.5"),
         (b'{"BackoffLimit": 1e400}', "/BackoffLimit", "not 1e400"),
         (b'{"BackoffLimit": true}', "/BackoffLimit", "not a boolean"),
         (b'{"BackoffLimit": "1"}', "/BackoffLimit", "not a string"),

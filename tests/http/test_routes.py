@@ -114,6 +114,13 @@ async def test_a_name_that_is_none_is_refused_with_the_rule(inside: Client, targ
         assert "3 to 30 characters" in answer.json["detail"]
 
 
+@pytest.mark.parametrize("chunked", [False, True], ids=["short", "chunked"])
+async def test_a_path_may_hold_line_breaks(service: MemoryService, inside: Client, chunked: bool) -> None:
+    assert (await inside.post("/job/fibonacci/a%0Ab/logs", chunked=chunked)).status == 202
+    assert last_trigger(service).runs[0].path == "a\nb/logs"
+    assert "POST" in (await inside.request("OPTIONS", "/job/fibonacci/a%0Ab/logs")).headers["allow"]
+
+
 async def test_a_path_that_a_variable_cannot_hold_is_refused(inside: Client) -> None:
     for target in ("/job/fibonacci/a%00b", "/job/fibonacci/%ff", "/job/fibonacci/" + "x" * 5000):
         assert (await inside.post(target)).status == 400

@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
 from typing import Final, TypeVar
 
 from slimjobs.core.configuration.nearest import did_you_mean
@@ -20,7 +21,8 @@ MAX_SUGGESTIONS: Final = 100  # each costs a comparison with every known key, an
 
 MAX_INTEGER: Final = 2**31 - 1  # Kubernetes keeps these numbers as int32
 
-_WHOLE_NUMBER: Final = re.compile(r"-?[0-9]{1,19}")
+# However it is written (JSON knows no integers: 1.0 and 1e3 are such), but not at any length.
+_SHORT_NUMBER: Final = re.compile(r"-?[0-9]{1,19}(\.[0-9]{1,19})?([eE][+-]?[0-9]{1,2})?")
 
 T = TypeVar("T")
 E = TypeVar("E", bound=enum.StrEnum)
@@ -113,8 +115,10 @@ def strings(value: Value, pointer: str, trouble: Trouble) -> tuple[str, ...] | N
 
 def integer(value: Value, pointer: str, trouble: Trouble) -> int | None:
     """A whole number that Kubernetes can keep."""
-    if isinstance(value, Number) and _WHOLE_NUMBER.fullmatch(value) and 0 <= int(value) <= MAX_INTEGER:
-        return int(value)
+    if isinstance(value, Number) and _SHORT_NUMBER.fullmatch(value):
+        number = Decimal(value)
+        if 0 <= number <= MAX_INTEGER and number == int(number):
+            return int(number)
     written = shown(value) if isinstance(value, Number) else kind_of(value)
     trouble.add(pointer, f"takes a whole number from 0 to {MAX_INTEGER}, not {written}")
     return None

@@ -22,7 +22,7 @@ _CONSISTENCIES: Final = {"linearizable": False, "stale": True}
 _STATUSES: Final = {str(status).lower(): status for status in RunStatus}
 _SWITCH: Final = {"true": True, "1": True, "": True, "false": False, "0": False}
 _WHOLE: Final = re.compile(r"[0-9]{1,15}")
-_DECIMAL: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+_DECIMAL: Final = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?")  # as JSON writes numbers
 
 
 class Parameters:

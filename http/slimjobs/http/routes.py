@@ -15,6 +15,7 @@ from quart.globals import request_ctx
 from quart_trio import QuartTrio
 from quart_trio.wrappers import TrioResponse
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.routing import PathConverter
 
 from slimjobs.http import cluster, runs, schedules, triggers
 from slimjobs.http.accepting import not_acceptable
@@ -42,12 +43,22 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger("slimjobs.http
 ExceptionInfo = tuple[type, BaseException, TracebackType] | tuple[None, None, None]
 
 
+class AnyPath(PathConverter):
+    """What follows a job's name: unlike the framework's own, it may hold line breaks, as it does where short POSTs are
+    answered.
+    """
+
+    regex = "(?s:[^/].*?)"
+    part_isolating = False
+
+
 class Framework(QuartTrio):
     """The framework, without what this service has no use for: files, sessions, limits of time on answers."""
 
     def __init__(self, surface: Surface) -> None:
         super().__init__("slimjobs.http", static_folder=None)
         self.url_map.merge_slashes = False  # what follows a job's name is the caller's own
+        self.url_map.converters = {**self.url_map.converters, "path": AnyPath}
         self.longest_body = max(surface.settings.max_body_bytes, surface.settings.max_batch_bytes)
         self.config["MAX_CONTENT_LENGTH"] = self.longest_body
         self.config["BODY_TIMEOUT"] = BODY_SECONDS

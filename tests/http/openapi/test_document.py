@@ -20,6 +20,7 @@ from slimjobs.http.application import PROBES
 from slimjobs.http.openapi.refusals import DETAILS, EXAMPLES
 from slimjobs.http.openapi.rules import as_documented
 from slimjobs.http.openapi.table import ROUTES, SUBJECTS
+from slimjobs.http.openapi.wire import KINDS_OF_REFERENCE
 from slimjobs.http.routes import Framework
 from slimjobs.http.surface import Surface, SurfaceSettings
 from tests.http.client import Client
@@ -112,7 +113,6 @@ def test_whoever_is_counted_may_be_refused_for_asking_too_often() -> None:
         ("TransferAsked", bodies._TRANSFER),
         ("ResourcesAsked", overrides._RESOURCES),
         ("VariableAsked", overrides._VARIABLE),
-        ("ReferenceAsked", overrides._REFERENCES),
     ],
 )
 def test_the_keys_of_a_body_are_those_that_its_reader_knows(component: str, keys: Mapping[str, str]) -> None:
@@ -128,6 +128,10 @@ def test_what_is_taken_for_an_absent_key_is_what_the_reader_takes() -> None:
     assert properties["StartingDeadlineSeconds"]["default"] == plan.plan.starting_deadline_seconds
     assert properties["Paused"]["default"] is plan.paused
     assert plan.plan.starting_deadline_seconds == STARTING_DEADLINE_SECONDS
+
+
+def test_the_kinds_of_reference_are_those_that_the_reader_knows() -> None:
+    assert list(KINDS_OF_REFERENCE) == list(overrides._REFERENCES.values())
 
 
 async def test_anybody_may_read_it(outside: Client) -> None:

@@ -23,5 +23,8 @@ READ: Final[tuple[RefusalKind, ...]] = (Invalid, Forbidden, TOO_OFTEN, NoLeader)
 WRITE: Final[tuple[RefusalKind, ...]] = (*READ, OutcomeUnknown, NoRoom)
 ENQUEUE: Final[tuple[RefusalKind, ...]] = (*WRITE, KeyReused, QueueFull, TooManyKeys)
 
+REPLAYABLE: Final = ("Location", "Idempotent-Replayed")
+OF_A_RUN: Final = ("showRun", "showOutput", "deleteRun")
+
 ID: Final = "aaaaaaaaaaaaaaaa"
 AT: Final = 1_760_000_000_000

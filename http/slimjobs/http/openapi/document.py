@@ -41,6 +41,8 @@ HEADERS: Final[Mapping[str, Schema]] = {
     "Allow": {"description": "The methods that the path takes.", "schema": {"type": "string"}},
     "Accept-Encoding": {"description": "The codings in which a body is read.", "schema": {"type": "string"}},
 }
+MADE: Final = {"name": "$request.path.name", "id": "$response.body#/Id"}
+
 # An answer may be without these; any other that is listed with it, it always has.
 SOMETIMES: Final = frozenset({"Link", "Idempotent-Replayed"})
 
@@ -131,7 +133,11 @@ def _content(media: Media, schemas: Iterator[Schema]) -> Schema:
 
 def _answer(shown: Shown, schemas: Iterator[Schema]) -> Schema:
     answer: Schema = {"description": shown.description, "headers": _headers(shown.headers)}
-    return {**answer, "content": _content(shown.media, schemas)} if shown.media else answer
+    if shown.media:
+        answer["content"] = _content(shown.media, schemas)
+    if shown.leads_to:
+        answer["links"] = {name: {"operationId": name, "parameters": MADE} for name in shown.leads_to}
+    return answer
 
 
 def _by_status(route: Route) -> Iterator[tuple[int, list[RefusalKind]]]:
@@ -164,7 +170,7 @@ def _add_implied(path: str, item: Schema) -> None:
     if "get" in item:
         item["head"] = _head_of(item["get"])
     first = next(iter(item.values()))
-    named = [each for each in first.get("parameters", ()) if each["in"] == "path"]
+    named = [{**each, "schema": {"type": "string"}} for each in first.get("parameters", ()) if each["in"] == "path"]
     item["options"] = {
         "operationId": "methodsOf" + re.sub(r"\W+(\w)|\W", lambda found: (found[1] or "").upper(), path),
         "summary": "Which methods this path takes",

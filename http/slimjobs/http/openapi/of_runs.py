@@ -10,7 +10,7 @@ from msgspec import Meta
 from slimjobs.core.decide.refusals import UnknownRun
 from slimjobs.eventlog.events.definitions import RestartPolicy, Source, Visibility
 from slimjobs.http.bodies import MAX_BATCH
-from slimjobs.http.openapi.common import AT, ENQUEUE, ID, READ, WRITE
+from slimjobs.http.openapi.common import AT, ENQUEUE, ID, OF_A_RUN, READ, REPLAYABLE, WRITE
 from slimjobs.http.openapi.parameters import (
     ATTEMPT,
     CONSISTENCY,
@@ -18,6 +18,7 @@ from slimjobs.http.openapi.parameters import (
     FOLLOW,
     JOB,
     KEY,
+    REST_BEFORE_LOGS,
     REST_OF_PATH,
     ROWS,
     RUN,
@@ -95,7 +96,7 @@ STATUS_NOW: Final = StatusJson(
 TRIGGER: Final = Body(
     {JSON_TYPE: (TriggerAsked, {"Args": ["42"], "Environments": [{"name": "LEVEL", "value": "info"}]})}
 )
-ENQUEUED: Final = Shown(202, "The run is enqueued.", {JSON_TYPE: (Made, Made(ID))}, ("Location", "Idempotent-Replayed"))
+ENQUEUED: Final = Shown(202, "The run is enqueued.", {JSON_TYPE: (Made, Made(ID))}, REPLAYABLE, OF_A_RUN)
 OUTPUT: Final[Media] = {
     TEXT: ({"type": "string", "description": "What the run wrote, byte for byte."}, "one\n"),
 }
@@ -128,7 +129,7 @@ TRIGGERS: Final = (
         "triggerRunWithPathOfTwo",
         "Trigger a run of a job with a path that ends in logs",
         "A path may have any number of segments, and may be that of another method.",
-        [JOB, REST_OF_PATH],
+        [JOB, REST_BEFORE_LOGS],
     ),
     Route(
         "POST",

@@ -8,7 +8,7 @@ from typing import Final
 from slimjobs.core.decide.refusals import DeclaredElsewhere, KeyReused, TooManyKeys, UnknownSchedule
 from slimjobs.eventlog.events.definitions import Source
 from slimjobs.eventlog.events.schedules import ConcurrencyPolicy
-from slimjobs.http.openapi.common import AT, ENQUEUE, ID, READ, WRITE
+from slimjobs.http.openapi.common import AT, ENQUEUE, ID, OF_A_RUN, READ, REPLAYABLE, WRITE
 from slimjobs.http.openapi.parameters import CONSISTENCY, FIRES, FROM, JOB, KEY, SCHEDULE, TO
 from slimjobs.http.openapi.parts import JSON_TYPE, Body, Media, Route, Shown
 from slimjobs.http.openapi.wire import Fires, Made, Paused, ScheduleAsked
@@ -47,7 +47,8 @@ SCHEDULES: Final = (
                 201,
                 "The schedule is in force.",
                 {JSON_TYPE: (Made, Made(ID))},
-                ("Location", "Idempotent-Replayed"),
+                REPLAYABLE,
+                ("listFires", "pauseSchedule", "resumeSchedule", "runSchedule", "removeSchedule"),
             ),
         ),
         (*WRITE, KeyReused, TooManyKeys),
@@ -100,7 +101,7 @@ SCHEDULES: Final = (
         "runSchedule",
         "Trigger a run of a schedule now, beside its instants",
         "schedules",
-        (Shown(202, "The run is enqueued.", {JSON_TYPE: (Made, Made(ID))}, ("Location", "Idempotent-Replayed")),),
+        (Shown(202, "The run is enqueued.", {JSON_TYPE: (Made, Made(ID))}, REPLAYABLE, OF_A_RUN),),
         (*ENQUEUE, UnknownSchedule),
         (JOB, SCHEDULE, KEY),
     ),

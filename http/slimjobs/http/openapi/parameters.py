@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 from slimjobs.core.configuration.setting_kinds import NODE_NAME
 from slimjobs.http.openapi.parts import Parameter, Schema
 from slimjobs.http.openapi.wire import ID, JOB_NAME
 from slimjobs.http.parameters import MAX_ROWS, MAX_TAIL_LINES, MAX_WAIT_SECONDS
-from slimjobs.http.runs import MAX_ATTEMPT, MAX_CURSOR_CHARACTERS
+from slimjobs.http.runs import MAX_ATTEMPT
 from slimjobs.http.schedules import MAX_FIRES, MAX_MS
 from slimjobs.http.triggers import MAX_PATH_CHARACTERS
 from slimjobs.projections.views import RunStatus
@@ -38,6 +40,10 @@ REST_OF_PATH: Final = Parameter(
     "reports",
     "What the container gets as `SLIMFAAS_JOB_PATH`. It may have further segments, which OpenAPI cannot say.",
 )
+# The same, where `/logs` follows it.
+REST_BEFORE_LOGS: Final = msgspec.structs.replace(
+    REST_OF_PATH, schema={**REST_OF_PATH.schema, "maxLength": MAX_PATH_CHARACTERS - len("/logs")}
+)
 NODE: Final = Parameter("name", "path", {"type": "string", "pattern": f"^{NODE_NAME}$"}, "c", "The name of a node.")
 
 KEY: Final = Parameter(
@@ -65,7 +71,7 @@ ROWS: Final = Parameter("limit", "query", whole(1, MAX_ROWS, MAX_ROWS), 100, "At
 CONTINUE: Final = Parameter(
     "continue",
     "query",
-    {"type": "string", "maxLength": MAX_CURSOR_CHARACTERS},
+    {"type": "string", "format": "cursor"},
     "",
     "Where to go on: as in the `Link` of the page before, not to be made by anybody else.",
 )

@@ -41,12 +41,15 @@ class Body(msgspec.Struct, frozen=True):
 
 
 class Shown(msgspec.Struct, frozen=True):
-    """A good answer: its status, what it carries, and its headers beside the index."""
+    """A good answer: its status, what it carries, and its headers beside the index. `leads_to` are names of routes that
+    take the id in it.
+    """
 
     status: int
     description: str
     media: Media = {}
     headers: tuple[str, ...] = ()
+    leads_to: tuple[str, ...] = ()
 
 
 class Route(msgspec.Struct, frozen=True):

@@ -37,21 +37,33 @@ Texts = Annotated[Sequence[Text], Meta(max_length=MAX_STRINGS)]
 Cron = Annotated[str, Meta(description="Five fields, or a name like `@hourly`.", extra_json_schema={"format": "cron"})]
 TimeZone = Annotated[str, Meta(description="An IANA time zone.", extra_json_schema={"format": "time-zone"})]
 Quantity = Annotated[str, Meta(description="As in Kubernetes: `400m`.", extra_json_schema={"format": "quantity"})]
-ResourceName = Annotated[str, Meta(pattern="^[^\\u0000]+$")]
-Reference = Annotated[Mapping[Text, Text | bool], Meta(description="The fields of Kubernetes.")]
+ResourceName = Annotated[str, Meta(extra_json_schema={"format": "resource-name"})]
 
 
 class Asked(msgspec.Struct, frozen=True, rename="pascal", forbid_unknown_fields=True):
     """What every request body has in common."""
 
 
-class ReferenceAsked(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """Where a variable's value comes from: exactly one of these."""
-
-    secret_key_ref: Reference | None = None
-    config_map_key_ref: Reference | None = None
-    field_ref: Reference | None = None
-    resource_field_ref: Reference | None = None
+KINDS_OF_REFERENCE: Final = ("secretKeyRef", "configMapKeyRef", "fieldRef", "resourceFieldRef")
+FIELDS_OF_REFERENCE: Final = {
+    "description": "The fields that Kubernetes gives it.",
+    "type": "object",
+    "propertyNames": {"pattern": "^[^\\u0000]*$"},
+    "additionalProperties": {"anyOf": [{"type": "string", "pattern": "^[^\\u0000]*$"}, {"type": "boolean"}]},
+}
+REFERENCE: Final = {
+    "description": "Where the value comes from.",
+    "oneOf": [
+        {"type": "object", "properties": {kind: FIELDS_OF_REFERENCE}, "required": [kind], "additionalProperties": False}
+        for kind in KINDS_OF_REFERENCE
+    ],
+}
+NOT_BOTH: Final = {
+    "not": {
+        "properties": {"value": {"type": "string"}, "valueFrom": {"type": "object"}},
+        "required": ["value", "valueFrom"],
+    }
+}
 
 
 class VariableAsked(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -59,7 +71,14 @@ class VariableAsked(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_
 
     name: VariableName
     value: Text | None = None
-    value_from: ReferenceAsked | None = None
+    value_from: Annotated[msgspec.Raw, Meta(extra_json_schema=REFERENCE)] | None = None
+
+
+Variable = Annotated[VariableAsked, Meta(extra_json_schema=NOT_BOTH)]
+Variables = Annotated[
+    Sequence[Variable],
+    Meta(description="No name is set twice.", max_length=MAX_VARIABLES, extra_json_schema={"uniqueItems": True}),
+]
 
 
 class ResourcesAsked(Asked, frozen=True):
@@ -75,7 +94,7 @@ class TriggerAsked(Asked, frozen=True):
     args: Texts | None = None
     image: Image | None = None
     resources: ResourcesAsked | None = None
-    environments: Annotated[Sequence[VariableAsked], Meta(max_length=MAX_VARIABLES)] | None = None
+    environments: Variables | None = None
     depends_on: Annotated[Sequence[Dependency], Meta(max_length=MAX_STRINGS)] | None = None
     backoff_limit: Whole | None = None
     ttl_seconds_after_finished: Whole | None = None

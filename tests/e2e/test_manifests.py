@@ -27,6 +27,9 @@ from tests.e2e.pods_of_slimfaas import (
 
 NAMESPACE: Final = "slimfaas-demo"
 
+AFTER_AN_OUTAGE_SECONDS: Final = 90
+"""Kubernetes' own watchers (client-go's reflectors) try again after pauses of up to 30 s each."""
+
 Right = tuple[str, str, str]
 """Group, resource and verb."""
 
@@ -173,7 +176,7 @@ def test_who_may_not_see_jobs_any_more_says_so_and_sees_them_again(
         assert admin.request("PATCH", path, {"rules": role["rules"]}).status == 200
         until(lambda: not is_blind(), "it sees again")
         run = node.client.request("POST", "/job/fibonacci", {"DependsOn": []}).body["Id"]
-        node.until_status("fibonacci", run, "Succeeded")
+        until(lambda: bool(node.row("fibonacci", run)["Status"] == "Succeeded"), "it has run", AFTER_AN_OUTAGE_SECONDS)
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -143,8 +143,9 @@ class Api:
         begun = _Beginning(self._line, Request("GET", path, None, "", min(idle_seconds or HEAD_SECONDS, HEAD_SECONDS)))
         try:
             response = await trio.to_thread.run_sync(begun.take, limiter=self._streams, abandon_on_cancel=True)
-        finally:
+        except BaseException:
             begun.leave()
+            raise
         _be_patient(response, idle_seconds)
         pieces = self._pieces(response)
         try:
@@ -178,13 +179,14 @@ class Api:
 
 
 class _Beginning:
-    """A stream that a thread begins. If nobody waits for it any more, the thread closes it."""
+    """A stream that a thread begins. If nobody waits for it any more, it is closed, by whoever sees that last."""
 
     def __init__(self, line: Line, request: Request) -> None:
         self._line = line
         self._request = request
         self._lock = threading.Lock()
-        self._is_over = False
+        self._response: BaseHTTPResponse | None = None
+        self._is_left = False
 
     def take(self) -> BaseHTTPResponse:
         """The stream, in a thread. Raises `Refused` and `NoAnswer`."""
@@ -192,15 +194,17 @@ class _Beginning:
         if response.status != _OK:
             raise self._refused(response)
         with self._lock:
-            if self._is_over:
+            self._response = response
+            if self._is_left:
                 response.close()
-            self._is_over = True
         return response
 
     def leave(self) -> None:
-        """Nobody waits any more: whoever did has the stream, or will not have it."""
+        """Nobody waits any more."""
         with self._lock:
-            self._is_over = True
+            self._is_left = True
+            if self._response is not None:
+                self._response.close()
 
     def _refused(self, response: BaseHTTPResponse) -> Refused:
         try:

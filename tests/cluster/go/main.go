@@ -1,6 +1,6 @@
 // The foreign parts of the tests in one binary: a Kubernetes control plane, etcd, a worker node without a container
-// runtime, and callers of etcd. The first argument names the part, the rest are its flags. Every part ends with its
-// stdin, which whoever started it holds: so none outlives a test that is killed.
+// runtime, callers of etcd, and the reader of CronJobs' schedules. The first argument names the part, the rest are its
+// flags. Every part ends with its stdin, which whoever started it holds: so none outlives a test that is killed.
 package main
 
 import (
@@ -40,6 +40,8 @@ func main() {
 		exitWith(part, runNode(args))
 	case "puts":
 		exitWith(part, runPuts(args))
+	case "cron":
+		exitWith(part, runCron())
 	case "key":
 		exitWith(part, printKey())
 	default:

@@ -6,6 +6,7 @@ The node has the rights of the manifests, so that the API server's own account s
 
 from __future__ import annotations
 
+import re
 import statistics
 import tempfile
 import time
@@ -22,6 +23,7 @@ from slimjobs.core.orchestrators.kubernetes.access import KubeconfigAccess
 from slimjobs.core.orchestrators.kubernetes.api import Api, open_api
 from slimjobs.core.orchestrators.kubernetes.watching import All, Kind, Put, list_and_watch
 from slimjobs.deploy.client import Client
+from tests.bench.processors import processor_seconds
 from tests.bench.served import Served
 from tests.bench.table import Row
 from tests.cluster.control_plane import ControlPlane, control_plane
@@ -46,6 +48,7 @@ PODS: Final = f"/api/v1/namespaces/{NAMESPACE}/pods"
 IMAGE: Final = "axaguildev/fibonacci-batch:latest"
 ROOM: Final = {"cpu": "1m", "memory": "1Mi"}
 WRITES: Final = ("create", "update", "patch", "delete")
+_WRITTEN: Final = re.compile(r'apiserver_request_total\{.*verb="(POST|PUT|PATCH|DELETE)"')
 
 
 class _Meta(msgspec.Struct):
@@ -159,19 +162,21 @@ async def _measure() -> list[Row]:
         asked = len(world.plane.audit())
         ours, direct = await _rates(world)
         writes, reads = _asked(world, asked)
-        left = max(0, FINISHED - len(world.seen.complete))
-        await world.seen.until(world.seen.complete, await world.trigger(left))
-        runs = ROUNDS * RUNS
+        if (left := FINISHED - len(world.seen.complete)) > 0:
+            await world.seen.until(world.seen.complete, await world.trigger(left))
+        runs, ratio = ROUNDS * RUNS, direct.seconds / ours.seconds
         return [
             Row(
                 f"{RUNS:,} runs of a job that ends at once, cap {CAP}, complete/s beside Jobs created directly",
-                f"{ours:.1f} beside {direct:.1f}: {ours / direct:.2f} times",
+                f"{runs / ours.seconds:.1f} beside {runs / direct.seconds:.1f}: {ratio:.2f} times",
                 "0.85 times",
             ),
             *alone,
             *scheduled,
             Row("API writes a run", f"{writes / runs:.3f}", "3"),
             Row("other requests meanwhile", f"{reads}", "no polling"),
+            Row("a run takes, ours", ours.row(), ""),
+            Row("a Job created directly takes", direct.row(), ""),
             Row(
                 f"RSS of the node with {len(world.seen.complete):,} finished Jobs, peak",
                 f"{world.node.rss_mib():.1f} MiB, {world.node.peak_mib():.1f}",
@@ -180,15 +185,39 @@ async def _measure() -> list[Row]:
         ]
 
 
-async def _rates(world: World) -> tuple[float, float]:
-    """Complete Jobs a second: ours, and direct ones; the rounds alternate."""
-    taken = {world.trigger: 0.0, world.create: 0.0}
+class _Spent(msgspec.Struct):
+    """What so many runs have taken: seconds, writes of everybody, and seconds of processors."""
+
+    seconds: float = 0.0
+    writes: int = 0
+    node: float = 0.0
+    cluster: float = 0.0
+
+    def row(self) -> str:
+        runs = ROUNDS * RUNS
+        node, cluster = (1000 * each / runs for each in (self.node, self.cluster))
+        return f"{self.writes / runs:.1f} writes, {node:.0f} ms of the node, {cluster:.0f} ms of the cluster"
+
+
+async def _rates(world: World) -> tuple[_Spent, _Spent]:
+    """What our runs have taken, and Jobs created directly; the rounds alternate."""
+    spent = {world.trigger: _Spent(), world.create: _Spent()}
     for _ in range(ROUNDS):
-        for make in taken:
-            begun = time.monotonic()
-            taken[make] += await world.seen.until(world.seen.complete, await make(RUNS)) - begun
-    ours, direct = (ROUNDS * RUNS / seconds for seconds in taken.values())
-    return ours, direct
+        for make, all_of_them in spent.items():
+            before = await _so_far(world)
+            await world.seen.until(world.seen.complete, await make(RUNS))
+            after = await _so_far(world)
+            all_of_them.seconds += after.seconds - before.seconds
+            all_of_them.writes += after.writes - before.writes
+            all_of_them.node += after.node - before.node
+            all_of_them.cluster += after.cluster - before.cluster
+    return spent[world.trigger], spent[world.create]
+
+
+async def _so_far(world: World) -> _Spent:
+    parts = sum(processor_seconds(part.pid) for part in world.plane.parts.values())
+    writes = await _writes_of_all(world.api)
+    return _Spent(time.monotonic(), writes, processor_seconds(world.node.pid), parts)
 
 
 async def _alone(world: World) -> list[Row]:
@@ -268,6 +297,16 @@ def _asked(world: World, since: int) -> tuple[int, int]:
     )
     writes = sum(verbs[verb] for verb in WRITES)
     return writes, verbs.total() - writes
+
+
+async def _writes_of_all(api: Api) -> int:
+    """How much anybody has written so far, by the API server's account; leases are written whatever is done."""
+    exposed = (await api.get("/metrics")).body.decode()
+    return sum(
+        int(float(line.rpartition(" ")[2]))
+        for line in exposed.splitlines()
+        if _WRITTEN.match(line) and 'resource="leases"' not in line
+    )
 
 
 @asynccontextmanager

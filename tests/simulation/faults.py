@@ -132,6 +132,8 @@ def upgrade_one(simulation: Simulation, name: str, more_levels: int) -> None:
     )
     if host.process is not None:
         chaos.end(simulation, host, host.life)
+    elif host.said_it_is_too_old:
+        simulation.later((10, 3000), partial(simulation.boot, name))
     if simulation.random.random() < 0.3:
         reload(simulation)
 

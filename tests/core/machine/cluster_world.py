@@ -41,6 +41,7 @@ from slimjobs.core.machine.outputs import (
     StartEffect,
     StartScaling,
     Stop,
+    StopReason,
     Tell,
     WakeAt,
 )
@@ -131,6 +132,11 @@ class Host:
     def awake(self) -> bool:
         """Whether a process lives here and turns."""
         return self.process is not None and self.asleep_since is None
+
+    @property
+    def said_it_is_too_old(self) -> bool:
+        """Whether its latest process has stopped for that."""
+        return self.stopped is not None and self.stopped.reason is StopReason.TOO_OLD
 
 
 class ClusterWorld:
@@ -319,8 +325,14 @@ class ClusterWorld:
             self.promises.told(host.name, answer)
         self.promises.nobody_waits_too_long(host.name, now.monotonic_ns)
         if host.stopped is not None:
-            assert self.may_stop, f"{host.name} stops: {host.stopped}"
+            assert self.may_stop or self._is_too_old(host), f"{host.name} stops: {host.stopped}"
             self.crash(host.name)
+
+    def _is_too_old(self, host: Host) -> bool:
+        """Whether it stops as too old, and rightly: who has no vote is not waited for by who knows more events."""
+        newest = max(each.settings.event_level for each in self.hosts.values())
+        has_vote = host.disk.node in self.chronicle.membership.voters
+        return host.said_it_is_too_old and host.settings.event_level < newest and not has_vote
 
     def _carry_out(self, host: Host, output: Output) -> None:
         match output:

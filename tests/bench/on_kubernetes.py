@@ -256,18 +256,18 @@ async def _schedules(world: World) -> list[Row]:
     first = time.time_ns() // 1_000_000 // MINUTE_MS * MINUTE_MS + MINUTE_MS
     known, minutes = {*world.seen.there}, [first + number * MINUTE_MS for number in range(MINUTES)]
     await trio.sleep((minutes[-1] - time.time_ns() // 1_000_000) / 1000 + AFTER_A_MINUTE_SECONDS)
-    late: dict[bool, list[int]] = {True: [], False: []}
+    late: dict[str, list[int]] = {"once": [], "cron": []}
     for name, at in world.seen.there.items():
         if name not in known:
-            late[name.startswith("cron-")].append(at - max(minute for minute in minutes if minute <= at))
-    assert all(len(each) == SCHEDULES * MINUTES for each in late.values()), {key: len(late[key]) for key in late}
+            late[name.partition("-")[0]].append(at - max(minute for minute in minutes if minute <= at))
+    assert [len(each) for each in late.values()] == [SCHEDULES * MINUTES] * 2, late
     for number in range(SCHEDULES):
         await world.api.call("DELETE", f"{CRON_JOBS}/cron-{number}")
     rows = (await trio.to_thread.run_sync(world.client.request, "GET", "/job-schedules/once")).body
     for row in rows:
         await trio.to_thread.run_sync(world.client.request, "DELETE", f"/job-schedules/once/{row['Id']}")
     what = f"{SCHEDULES} due at once, from their second to the Job seen: ours beside CronJobs"
-    return [Row(what, f"{_percentiles(late[False])} beside {_percentiles(late[True])}", "")]
+    return [Row(what, f"{_percentiles(late['once'])} beside {_percentiles(late['cron'])}", "")]
 
 
 def _percentiles(late: list[int]) -> str:

@@ -127,7 +127,14 @@ def test_schedules_are_declared_created_listed_and_deleted(serving: Node) -> Non
     ]
     status, made = curl(serving, "POST", "/job-schedules/fibonacci", '{"Schedule":"0 0 * * *","Args":["42"]}')
     assert status == 201
+    status, weekly = curl(serving, "POST", "/job-schedules/fibonacci", '{"Schedule":"0 0 * * 0","Args":["42"]}')
+    assert status == 201
     listed = curl(serving, "GET", "/job-schedules/fibonacci")[1]
-    assert [each["Source"] for each in listed].count("Api") == 1
-    assert curl(serving, "DELETE", f"/job-schedules/fibonacci/{made['Id']}")[0] == 204
+    ours = [(each["Id"], each["Name"], each["Schedule"], each["Args"]) for each in listed if each["Source"] == "Api"]
+    assert sorted(ours) == sorted(
+        [(made["Id"], "fibonacci", "0 0 * * *", ["42"]), (weekly["Id"], "fibonacci", "0 0 * * 0", ["42"])]
+    )
+    for each in (made, weekly):
+        assert curl(serving, "DELETE", f"/job-schedules/fibonacci/{each['Id']}")[0] == 204
+    assert curl(serving, "DELETE", "/job-schedules/fibonacci/0")[0] == 404, "no schedule has the printed id"
     assert len(curl(serving, "GET", "/job-schedules/fibonacci")[1]) == 2

@@ -34,14 +34,12 @@ class CronJobs:
     def __init__(self, surroundings: SimulatedSurroundings, checked: Checked) -> None:
         self._surroundings = surroundings
         self._checked = checked
-        self._ever: dict[str, list[Definition]] = {}
-        self._scheduled: set[str] = set()
+        self._ever: dict[str, list[FoundDefinition]] = {}
 
     def apply(self, random: Random, name: str, depends_on: tuple[str, ...], *, scheduled: bool) -> Definition:
         """Somebody applies one that can be read; what it declares."""
         plans = [draw_plan(random) for _ in range(random.choice([0, 1, 2]))] if scheduled else []
         declared = msgspec.structs.replace(definition(cap=random.randint(1, 4)), depends_on=depends_on)
-        self._ever.setdefault(name, []).append(declared)
         schedules = tuple(
             DeclaredSchedule(
                 parse_cron(plan.expression),
@@ -52,9 +50,9 @@ class CronJobs:
             )
             for plan in plans
         )
-        if schedules:
-            self._scheduled.add(name)
-        self._surroundings.declare(FoundDefinition(name, declared, schedules))
+        found = FoundDefinition(name, declared, schedules)
+        self._ever.setdefault(name, []).append(found)
+        self._surroundings.declare(found)
         return declared
 
     def spoil(self, name: str) -> None:
@@ -71,7 +69,7 @@ class CronJobs:
         for found in list(self._surroundings.declared.values()):
             if found.schedules:
                 self._surroundings.declare(msgspec.structs.replace(found, schedules=()))
-            elif found.problems and found.name in self._scheduled:
+            elif found.problems and any(each.schedules for each in self._ever.get(found.name, ())):
                 self.remove(found.name)
 
     def read(self, record: Record) -> None:
@@ -80,7 +78,8 @@ class CronJobs:
             match event:
                 case DefinitionDeclared(_, name, Source.ANNOTATION, declared):
                     self._checked.look(Invariant.DECLARED)
-                    assert declared in self._ever.get(name, ()), f"nobody has ever declared {declared} as {name}"
+                    ever = [each.definition for each in self._ever.get(name, ())]
+                    assert declared in ever, f"nobody has ever declared {declared} as {name}"
                 case DefinitionRemoved(name):
                     self._checked.look(Invariant.DECLARED)
                     assert name in self._ever, f"{name} is removed, which no CronJob has ever declared"

@@ -40,6 +40,7 @@ def test_every_request_that_the_document_allows_is_taken_and_every_answer_is_in_
         finally:
             for each in conversations:
                 each.kill()
+                each.communicate()
         for output, code in told:
             assert code == 0, output
         assert running.stop() == 0

@@ -74,6 +74,24 @@ def test_every_operation_has_a_name_of_its_own_and_a_subject() -> None:
     assert {tag for _, _, operation in operations() for tag in operation["tags"]} == SUBJECTS.keys()
 
 
+def test_every_link_leads_to_an_operation_that_takes_what_it_gives() -> None:
+    taken = {
+        each["operationId"]: {
+            parameter["name"] for parameter in each.get("parameters", ()) if parameter["in"] == "path"
+        }
+        for _, _, each in operations()
+    }
+    links = [
+        link
+        for _, _, each in operations()
+        for response in each["responses"].values()
+        for link in response.get("links", {}).values()
+    ]
+    assert links
+    for link in links:
+        assert taken[link["operationId"]] == set(link["parameters"]), link
+
+
 @pytest.mark.parametrize("name", [name for name, _ in contents()])
 def test_every_example_is_what_its_schema_says(name: str) -> None:
     content = dict(contents())[name]

@@ -10,7 +10,7 @@ from slimjobs.core.configuration.setting_kinds import NODE_NAME
 from slimjobs.http.openapi.parts import Parameter, Schema
 from slimjobs.http.openapi.wire import ID, JOB_NAME
 from slimjobs.http.parameters import MAX_ROWS, MAX_TAIL_LINES, MAX_WAIT_SECONDS
-from slimjobs.http.runs import MAX_ATTEMPT
+from slimjobs.http.runs import MAX_ATTEMPT, MAX_CURSOR_CHARACTERS
 from slimjobs.http.schedules import MAX_FIRES, MAX_MS
 from slimjobs.http.triggers import MAX_PATH_CHARACTERS
 from slimjobs.projections.views import RunStatus
@@ -71,7 +71,7 @@ ROWS: Final = Parameter("limit", "query", whole(1, MAX_ROWS, MAX_ROWS), 100, "At
 CONTINUE: Final = Parameter(
     "continue",
     "query",
-    {"type": "string", "format": "cursor"},
+    {"type": "string", "format": "cursor", "maxLength": MAX_CURSOR_CHARACTERS},
     "",
     "Where to go on: as in the `Link` of the page before, not to be made by anybody else.",
 )

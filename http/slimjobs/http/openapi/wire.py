@@ -22,11 +22,12 @@ from slimjobs.projections.views import Fire
 
 JOB_NAME: Final = "^[A-Za-z0-9][A-Za-z0-9-]{1,28}[A-Za-z0-9]$"
 ID: Final = "^[a-z2-7]{16}$"
+WITHOUT_NUL: Final = "^[^\\u0000]*$"
 
 Id = Annotated[str, Meta(pattern=ID)]
 JobName = Annotated[str, Meta(pattern=JOB_NAME)]
 NodeName = Annotated[str, Meta(pattern=f"^{NODE_NAME}$")]
-Text = Annotated[str, Meta(pattern="^[^\\u0000]*$", max_length=MAX_STRING_BYTES)]
+Text = Annotated[str, Meta(pattern=WITHOUT_NUL, max_length=MAX_STRING_BYTES)]
 Whole = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]
 Image = Annotated[str, Meta(pattern="^[^\\s\\u0000-\\u001f\\u007f]*$", max_length=MAX_IMAGE_CHARACTERS)]
 Dependency = Annotated[str, Meta(pattern="^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
@@ -48,8 +49,8 @@ KINDS_OF_REFERENCE: Final = ("secretKeyRef", "configMapKeyRef", "fieldRef", "res
 FIELDS_OF_REFERENCE: Final = {
     "description": "The fields that Kubernetes gives it.",
     "type": "object",
-    "propertyNames": {"pattern": "^[^\\u0000]*$"},
-    "additionalProperties": {"anyOf": [{"type": "string", "pattern": "^[^\\u0000]*$"}, {"type": "boolean"}]},
+    "propertyNames": {"pattern": WITHOUT_NUL},
+    "additionalProperties": {"anyOf": [{"type": "string", "pattern": WITHOUT_NUL}, {"type": "boolean"}]},
 }
 REFERENCE: Final = {
     "description": "Where the value comes from.",

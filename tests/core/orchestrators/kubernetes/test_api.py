@@ -10,10 +10,11 @@ import trio
 from kubernetes.client.configuration import Configuration
 
 from slimjobs.core.orchestrators.kubernetes import api as module
-from slimjobs.core.orchestrators.kubernetes.api import CALLS_AT_ONCE, Answer, NoAnswer, Refused
+from slimjobs.core.orchestrators.kubernetes.api import CALLS_AT_ONCE, Answer, Api, NoAnswer, Refused
 from slimjobs.core.orchestrators.kubernetes.line import Line, Request
 from tests.core.orchestrators.kubernetes.wire import CHUNKED, Exchange, client_of
 
+SECONDS = 10.0
 PODS = "/api/v1/namespaces/demo/pods"
 
 
@@ -152,6 +153,38 @@ async def test_a_stream_that_nobody_waits_for_any_more_is_closed_when_it_begins(
                 raise AssertionError("it has not begun")
         left.set()
         await wire.until(lambda: bool(wire.asked) and wire.open == 0)
+
+
+async def test_a_stream_that_has_begun_when_nobody_waits_any_more_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def script(exchange: Exchange) -> None:
+        await exchange.send(CHUNKED)
+        await exchange.until_left()
+
+    begun, left = threading.Event(), threading.Event()
+    take = module._Beginning.take
+
+    def taken_too_late(beginning: module._Beginning) -> object:
+        response = take(beginning)
+        begun.set()
+        assert left.wait(SECONDS)
+        return response
+
+    monkeypatch.setattr(module._Beginning, "take", taken_too_late)
+    async with client_of(script, tmp_path) as (wire, api):
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_never_begun, api)
+                await trio.to_thread.run_sync(begun.wait, SECONDS)
+                scope.cancel()
+        left.set()
+        await wire.until(lambda: wire.open == 0)
+
+
+async def _never_begun(api: Api) -> None:
+    async with api.stream(PODS, idle_seconds=5):
+        raise AssertionError("whoever waited for it is gone")
 
 
 async def test_a_stream_that_may_be_silent_for_ever_must_begin_in_time(

@@ -143,20 +143,19 @@ class Api:
         begun = _Beginning(self._line, Request("GET", path, None, "", min(idle_seconds or HEAD_SECONDS, HEAD_SECONDS)))
         try:
             response = await trio.to_thread.run_sync(begun.take, limiter=self._streams, abandon_on_cancel=True)
-        except BaseException:
-            begun.leave()
-            raise
-        _be_patient(response, idle_seconds)
-        pieces = self._pieces(response)
-        try:
-            yield pieces
+            _be_patient(response, idle_seconds)
+            pieces = self._pieces(response)
+            try:
+                yield pieces
+            finally:
+                # Whoever reads in a thread wakes up; closing it before that would wait for that thread, which waits.
+                with suppress(*lean_client().failures, RuntimeError, AttributeError):
+                    response.shutdown()
+                with trio.CancelScope(shield=True):
+                    await pieces.aclose()
+                    await trio.to_thread.run_sync(response.close)
         finally:
-            # Whoever reads in a thread wakes up; closing it before that would wait for that thread, which waits.
-            with suppress(*lean_client().failures, RuntimeError, AttributeError):
-                response.shutdown()
-            with trio.CancelScope(shield=True):
-                await pieces.aclose()
-                await trio.to_thread.run_sync(response.close)
+            begun.leave()
 
     async def _pieces(self, response: BaseHTTPResponse) -> AsyncGenerator[bytes, None]:
         while piece := await trio.to_thread.run_sync(_piece, response, limiter=self._streams, abandon_on_cancel=True):
@@ -200,7 +199,7 @@ class _Beginning:
         return response
 
     def leave(self) -> None:
-        """Nobody waits any more."""
+        """Nobody waits or reads any more. What is closed already stays so."""
         with self._lock:
             self._is_left = True
             if self._response is not None:

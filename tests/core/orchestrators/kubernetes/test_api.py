@@ -163,13 +163,13 @@ async def test_a_stream_that_has_begun_when_nobody_waits_any_more_is_closed(
         await exchange.until_left()
 
     begun, left = threading.Event(), threading.Event()
-    take = module._Beginning.take
+    take, kept = module._Beginning.take, list[object]()
 
     def taken_too_late(beginning: module._Beginning) -> object:
-        response = take(beginning)
+        kept.append(take(beginning))  # or the garbage collector would close it
         begun.set()
         assert left.wait(SECONDS)
-        return response
+        return kept[0]
 
     monkeypatch.setattr(module._Beginning, "take", taken_too_late)
     async with client_of(script, tmp_path) as (wire, api):

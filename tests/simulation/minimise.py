@@ -8,12 +8,11 @@ from time import monotonic
 import msgspec
 
 from tests.simulation.scenario import Scenario, Told
-from tests.simulation.simulation import play
 
 FEWEST_SECONDS = 5
 
 
-def minimised(told: Told, within_seconds: float, play: Callable[[Scenario], Told] = play) -> Told:
+def minimised(told: Told, within_seconds: float, play: Callable[[Scenario], Told]) -> Told:
     """The smallest that was found within this time of a clock; the failure itself if nothing smaller fails.
 
     Another rule may be violated than at first: what fails with less is understood sooner, and a failure it is.

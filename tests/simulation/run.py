@@ -13,8 +13,10 @@ import multiprocessing
 import signal
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from time import monotonic
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -31,20 +33,33 @@ STORY_LINES = 60
 SECONDS_BETWEEN_LINES = 15
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+class Tier(NamedTuple):
+    """What plays scenarios: by which module it is asked for, and what that takes if nothing else is said."""
+
+    runner: str
+    play: Callable[[Scenario], Told]
+    seconds: int
+    faults: Sequence[str]
+
+
+MACHINES: Final = Tier("tests.simulation.run", play, SECONDS, NAMES)
+
+
+def main(arguments: Sequence[str] | None = None, tier: Tier = MACHINES) -> int:
     """Run what is asked for; gives the exit code."""
-    asked = parser().parse_args(arguments)
+    asked = parser(tier).parse_args(arguments)
     faults = tuple(asked.faults.split(",")) if asked.faults is not None else None
     scenarios = [
-        Scenario(seed, asked.seconds, faults, asked.calls) for seed in range(asked.first, asked.first + asked.seeds)
+        Scenario(seed, asked.seconds, faults, asked.calls, tier.runner)
+        for seed in range(asked.first, asked.first + asked.seeds)
     ]
     summary = Summary()
     try:
-        for told in played(scenarios, asked.processes):
+        for told in played(scenarios, asked.processes, tier.play):
             summary.add(told)
             summary.show_progress(len(scenarios))
             if told.failure:
-                tell(told, asked.minimise_seconds)
+                tell(told, asked.minimise_seconds, tier.play)
                 break
     except KeyboardInterrupt:
         say("\ninterrupted")
@@ -54,12 +69,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if summary.failed else 0
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(tier: Tier) -> argparse.ArgumentParser:
     """The command line."""
-    known = argparse.ArgumentParser(prog="python -m tests.simulation.run", description="Run seeds of the simulator.")
+    known = argparse.ArgumentParser(prog=f"python -m {tier.runner}", description="Run seeds of the simulator.")
+    fault_names = partial(_fault_names, tier.faults)
     known.add_argument("--seeds", type=int, default=100, help="how many (default: %(default)s)")
     known.add_argument("--first", type=int, default=0, help="the first seed (default: %(default)s)")
-    known.add_argument("--seconds", type=int, default=SECONDS, help="simulated seconds with faults")
+    known.add_argument("--seconds", type=int, default=tier.seconds, help="simulated seconds with faults")
     known.add_argument("--faults", type=fault_names, help="only these of what the seed draws, with commas between them")
     known.add_argument("--calls", type=int, help="how many callers come (default: they do not end)")
     known.add_argument("--processes", type=int, default=PROCESSES, help="run so many at once (default: %(default)s)")
@@ -68,16 +84,17 @@ def parser() -> argparse.ArgumentParser:
     return known
 
 
-def fault_names(text: str) -> str:
+def _fault_names(known: Sequence[str], text: str) -> str:
     """Checked names of faults, with commas between them."""
-    unknown = [name for name in text.split(",") if name and name not in NAMES]
+    unknown = [name for name in text.split(",") if name and name not in known]
     if unknown:
-        raise argparse.ArgumentTypeError(f"there is no fault {', '.join(unknown)}; there are: {', '.join(NAMES)}")
+        raise argparse.ArgumentTypeError(f"there is no fault {', '.join(unknown)}; there are: {', '.join(known)}")
     return text
 
 
-def played(scenarios: Sequence[Scenario], processes: int) -> Iterator[Told]:
+def played(scenarios: Sequence[Scenario], processes: int, play: Callable[[Scenario], Told]) -> Iterator[Told]:
     """Play all of them, in order; with one process, in this one."""
+    play_alone = partial(_play_alone, play)
     if processes == 1:
         yield from map(play_alone, scenarios)
         return
@@ -86,7 +103,7 @@ def played(scenarios: Sequence[Scenario], processes: int) -> Iterator[Told]:
         yield from pool.imap(play_alone, scenarios)
 
 
-def play_alone(scenario: Scenario) -> Told:
+def _play_alone(play: Callable[[Scenario], Told], scenario: Scenario) -> Told:
     """Play one, and let go of its world."""
     told = play(scenario)
     gc.collect()
@@ -161,11 +178,11 @@ def say(text: str, end: str = "\n") -> None:
     sys.stderr.flush()
 
 
-def tell(told: Told, minimise_seconds: float) -> None:
+def tell(told: Told, minimise_seconds: float, play: Callable[[Scenario], Told]) -> None:
     """Say how a failure went, and what repeats it, made as small as there is time for."""
     say(f"\nseed {told.scenario.seed} fails: {told.failure}")
     say(f"to repeat it: {told.scenario.command}")
-    smaller = minimised(told, minimise_seconds)
+    smaller = minimised(told, minimise_seconds, play)
     say(f"\nthe story ({smaller.failure}):")
     say("\n".join(smaller.story[-STORY_LINES:]))
     say(f"\nmade smaller, to repeat it: {smaller.scenario.command}")

@@ -12,17 +12,19 @@ class Scenario(msgspec.Struct, frozen=True):
     """A seed, and what of it is left out. `seconds` of simulated time with faults come before the peace.
 
     `faults` are the only ones that are injected, None for all that the seed draws; `calls` is how many callers come.
+    `runner` is the module that plays it.
     """
 
     seed: int
     seconds: int = SECONDS
     faults: tuple[str, ...] | None = None
     calls: int | None = None
+    runner: str = "tests.simulation.run"
 
     @property
     def command(self) -> str:
         """What repeats it."""
-        words = ["python -m tests.simulation.run --seeds 1", f"--first {self.seed}", f"--seconds {self.seconds}"]
+        words = [f"python -m {self.runner} --seeds 1", f"--first {self.seed}", f"--seconds {self.seconds}"]
         if self.faults is not None:
             words.append(f"--faults '{','.join(self.faults)}'")
         if self.calls is not None:

@@ -5,7 +5,7 @@ A seed draws which of them there are and how often each comes. Of disks at most 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Final
 
 import trio
@@ -22,17 +22,18 @@ STEPS: Final = 14
 
 
 class Harm:
-    """The faults of one seed. Fault functions are at the end of this file, with how often each comes."""
+    """The wanted faults of one seed. Fault functions are at the end of this file, with how often each comes."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, wanted: Collection[str]) -> None:
         self.cluster, self.random = cluster, cluster.random
         self.calm_seconds = self.random.choice([0.3, 1.0, 3.0])
         weights = {fault: weight * self.random.choice([0, 1, 1, 3]) for fault, weight in FAULTS.items()}
-        self.faults = {fault: weight for fault, weight in weights.items() if weight} or dict(FAULTS)
+        drawn = {fault: weight for fault, weight in weights.items() if weight} or dict(FAULTS)
+        self.faults = {fault: weight for fault, weight in drawn.items() if fault.__name__ in wanted}
 
     async def harm_forever(self, nursery: trio.Nursery) -> None:
         """One thing after the other; what takes its time goes on beside the next."""
-        while True:
+        while self.faults:
             await trio.sleep(self.random.uniform(0.001, 2 * self.calm_seconds))
             (fault,) = self.random.choices(list(self.faults), list(self.faults.values()))
             self.cluster.tale.faults[fault.__name__] += 1
@@ -260,3 +261,5 @@ FAULTS: Final[Mapping[Fault, float]] = {
     vanish: 1,
 }
 """How often each thing happens."""
+
+HARM_NAMES: Final = tuple(fault.__name__ for fault in FAULTS)

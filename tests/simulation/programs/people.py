@@ -37,9 +37,9 @@ class People:
         self._big_share = self._random.choice([0.0, 0.0, 0.1, 0.4])
         self._pause_seconds = self._random.choice([0.02, 0.1, 0.4])
 
-    async def call_forever(self) -> None:
-        """Ask for something, again and again."""
-        while True:
+    async def call(self, most: int | None) -> None:
+        """Ask for something, again and again, until so many calls were made; None: for ever."""
+        while most is None or self.calls < most:
             await trio.sleep(self._random.uniform(0, 2 * self._pause_seconds))
             self._cluster.nursery.start_soon(self._call)
 

@@ -10,11 +10,11 @@ Read in this order: `life` (a process), `clockwork` (what is simulated of trio, 
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Mapping
+import traceback
+from collections.abc import Iterator
 from operator import eq
+from time import process_time
 
-import msgspec
 import trio
 
 from slimjobs.core.machine.queries import ShowRun
@@ -24,67 +24,69 @@ from slimjobs.projections.views import RunDetail, RunStatus
 from tests.core.machine.stored_disk import OPTIONS
 from tests.simulation.programs.clockwork import run
 from tests.simulation.programs.cluster import Cluster
-from tests.simulation.programs.harm import Harm, make_peace
+from tests.simulation.programs.harm import HARM_NAMES, Harm, make_peace
 from tests.simulation.programs.messages import messages_into
 from tests.simulation.programs.people import People
+from tests.simulation.scenario import Scenario, Told
 
-WAR_SECONDS = 10.0
+WAR_SECONDS = 10
 PEACE_SECONDS = 120
-TOLD_LINES = 80
 GOOD_ENDS = frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED})
-ADVICE = "To repeat it: python -m tests.simulation.programs.run --first {seed} --seeds 1 --seconds {seconds:g}"
 
 
-class Story(msgspec.Struct):
-    """What came of a seed. `trace` is the same in every run of it; `simulated_seconds` are those of its world."""
-
-    seed: int
-    trace: str = ""
-    simulated_seconds: float = 0.0
-    faults: Mapping[str, int] = {}
-    checked: Mapping[str, int] = {}
-    calls: int = 0
-    answered: int = 0
-    runs: int = 0
-    entries: int = 0
-
-
-def simulate(seed: int, seconds: float = WAR_SECONDS) -> Story:
-    """Tell the story of this seed, with so many seconds of harm; where it fails, how to repeat it comes on stderr."""
-    teller = _Teller(seed, seconds)
-    came_to_its_end = False
+def play(scenario: Scenario) -> Told:
+    """Tell the story of a scenario to its end, whatever that is."""
+    began = process_time()
+    teller = _Teller(scenario)
+    failure = ""
     try:
-        run(seed, teller.tell)
-        came_to_its_end = True
-    finally:
-        if not came_to_its_end:
-            sys.stderr.write("\n".join(teller.last_lines))
-            sys.stderr.write(f"\n{ADVICE.format(seed=seed, seconds=seconds)}\n")
-    return teller.story
+        run(scenario.seed, teller.tell)
+    except Exception as error:  # noqa: BLE001 - the rim: whatever goes wrong is what the scenario has found
+        failure = "".join(traceback.format_exception(error))
+    return teller.told(failure, process_time() - began)
 
 
 class _Teller:
-    def __init__(self, seed: int, seconds: float) -> None:
-        self.story = Story(seed)
-        self._seconds = seconds
-        self._told: Cluster | None = None
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+        self._cluster: Cluster | None = None
+        self._people: People | None = None
         self._settled = Index(0)
+        self._simulated_seconds = 0.0
 
-    @property
-    def last_lines(self) -> list[str]:
-        return [] if self._told is None else list(self._told.tale.lines)[-TOLD_LINES:]
+    def told(self, failure: str, seconds: float) -> Told:
+        """What came of it, however far it came."""
+        cluster, people = self._cluster, self._people
+        assert cluster is not None, failure
+        assert people is not None, failure
+        return Told(
+            self._scenario,
+            cluster.tale.trace,
+            self._simulated_seconds,
+            seconds,
+            len(cluster.hosts),
+            len(cluster.chronicle.entries),
+            people.calls,
+            dict(cluster.tale.faults),
+            {},
+            {invariant.value: count for invariant, count in cluster.chronicle.checked.counts.items()},
+            failure,
+            tuple(cluster.tale.lines) if failure else (),
+        )
 
     async def tell(self) -> None:
         tasks = trio.lowlevel.current_statistics().tasks_living
         async with trio.open_nursery() as nursery:
-            cluster = self._told = Cluster(self.story.seed, nursery)
-            people = People(cluster)
+            cluster = self._cluster = Cluster(self._scenario.seed, nursery)
+            people = self._people = People(cluster)
             with messages_into(cluster.tale):
-                await self._live(cluster, people)
+                try:
+                    await self._live(cluster, people)
+                finally:
+                    self._simulated_seconds = cluster.tale.now
         left = trio.lowlevel.current_statistics().tasks_living - tasks
         assert left == 0, f"{left} tasks are left"
         _judge_disks(cluster, self._settled)
-        self._sum_up(cluster, people)
 
     async def _live(self, cluster: Cluster, people: People) -> None:
         async with trio.open_nursery() as by_themselves:
@@ -98,22 +100,16 @@ class _Teller:
         await _end(cluster)
 
     async def _war(self, cluster: Cluster, people: People) -> None:
-        harm = Harm(cluster)
+        faults = self._scenario.faults
+        harm = Harm(cluster, HARM_NAMES if faults is None else faults)
         for host in cluster.hosts.values():
             cluster.boot(host)
         await harm.pause(0, 3)
         async with trio.open_nursery() as war:
-            war.start_soon(people.call_forever)
+            war.start_soon(people.call, self._scenario.calls)
             war.start_soon(harm.harm_forever, war)
-            await trio.sleep(self._seconds)
+            await trio.sleep(self._scenario.seconds)
             war.cancel_scope.cancel()
-
-    def _sum_up(self, cluster: Cluster, people: People) -> None:
-        story, tale = self.story, cluster.tale
-        story.trace, story.simulated_seconds, story.faults = tale.trace, tale.now, dict(tale.faults)
-        story.checked = {each.value: count for each, count in cluster.chronicle.checked.counts.items()}
-        story.calls, story.answered = people.calls, people.answered
-        story.runs, story.entries = len(cluster.chronicle.enqueued), len(cluster.chronicle.entries)
 
 
 # Peace --------------------------------------------------------------------------------------------------------------

@@ -5,14 +5,21 @@ Some fifteen seconds on two cores; `python -m tests.simulation.programs.run` tak
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import subprocess
 import sys
 
+import pytest
 import trio
 import trio._core._run as run_of_trio
 
-from tests.simulation.programs.story import simulate
+from tests.simulation.programs.harm import FAULTS, HARM_NAMES, Harm
+from tests.simulation.programs.run import PROGRAMS
+from tests.simulation.programs.story import play
+from tests.simulation.run import main
+from tests.simulation.scenario import Scenario
 
 SEEDS = 10
 PATIENCE_SECONDS = 240.0
@@ -21,7 +28,7 @@ PATIENCE_SECONDS = 240.0
 def telling(hashes: str) -> subprocess.Popen[str]:
     """A process that tells all seeds."""
     environment = {**os.environ, "PYTHONHASHSEED": hashes, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    arguments = ["-m", "tests.simulation.programs.run", "--seeds", str(SEEDS), "--traces"]
+    arguments = ["-m", "tests.simulation.programs.run", "--seeds", str(SEEDS), "--processes", "1", "--json"]
     warnings = [f"-W{each}" for each in sys.warnoptions] or ["-Werror"]
     command = [sys.executable, *warnings, *arguments]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -32,9 +39,9 @@ def test_programs_keep_their_promises_and_tell_the_same_story_whatever_the_hashe
     told = []
     try:
         for teller in tellers:
-            traces, errors = teller.communicate(timeout=PATIENCE_SECONDS)
+            output, errors = teller.communicate(timeout=PATIENCE_SECONDS)
             assert teller.returncode == 0, errors
-            told.append(traces.splitlines())
+            told.append(json.loads(output)["traces"])
     finally:
         for teller in tellers:
             teller.kill()
@@ -45,7 +52,33 @@ def test_programs_keep_their_promises_and_tell_the_same_story_whatever_the_hashe
 
 def test_a_story_leaves_nothing_of_its_chance_and_its_time_behind() -> None:
     before = run_of_trio._ALLOW_DETERMINISTIC_SCHEDULING, run_of_trio._r.getstate(), trio.to_thread.run_sync
-    story = simulate(0, seconds=1.0)
-    assert story.simulated_seconds > 1
+    told = play(Scenario(0, seconds=1))
+    assert not told.failure
+    assert told.simulated_seconds > 1
     after = run_of_trio._ALLOW_DETERMINISTIC_SCHEDULING, run_of_trio._r.getstate(), trio.to_thread.run_sync
     assert before == after
+
+
+def test_a_broken_promise_is_told_and_made_smaller(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(FAULTS, breaks_a_promise, 100)
+    names = (*HARM_NAMES, breaks_a_promise.__name__)
+    monkeypatch.setattr("tests.simulation.programs.story.HARM_NAMES", names)
+    tier = PROGRAMS._replace(faults=names)
+    assert main(["--seeds", "1", "--first", "1", "--processes", "1", "--minimise-seconds", "30"], tier) == 1
+    told = capsys.readouterr().err
+    assert "two and two are five" in told
+    assert "node-0" in told
+    *_, command = told.splitlines()
+    assert "to repeat it: python -m tests.simulation.programs.run --seeds 1 --first 1" in command
+    assert "--faults 'breaks_a_promise'" in command
+
+    arguments = shlex.split(command.partition("tests.simulation.programs.run ")[2])
+    assert main([*arguments, "--processes", "1", "--minimise-seconds", "0"], tier) == 1
+    assert "two and two are five" in capsys.readouterr().err
+
+
+async def breaks_a_promise(harm: Harm) -> None:
+    """What no seed should find."""
+    raise AssertionError("two and two are five")
